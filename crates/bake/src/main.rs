@@ -1,0 +1,3 @@
+//! bake
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! early-init
+
+fn main() {}
