@@ -1,3 +1,6 @@
 //! bake
 
+pub mod initramfs;
+pub mod uboot;
+
 fn main() {}
