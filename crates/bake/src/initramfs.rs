@@ -89,9 +89,7 @@ pub enum InitramfsError {
 /// A module the kernel does not have, an unreadable file, a failing compressor.
 pub fn assemble(inputs: &Inputs) -> Result<PathBuf, InitramfsError> {
     let folder = inputs.root.join("usr/lib/modules").join(&inputs.release);
-    let text = |name: &str| read_text(&folder.join(name));
-    let mut index = Index::parse(&text("modules.dep")?, &text("modules.builtin")?);
-    index.add_softdeps(&text("modules.softdep")?, &text("modules.alias")?);
+    let index = Index::read(&folder)?;
     let order = index.closure(&inputs.modules, &inputs.release)?;
 
     let mut tree = Tree::default();
@@ -116,12 +114,20 @@ pub fn assemble(inputs: &Inputs) -> Result<PathBuf, InitramfsError> {
 
 /// `modules.dep` and `modules.builtin` by module name.
 #[derive(Debug, Default)]
-struct Index {
+pub(crate) struct Index {
     paths: BTreeMap<String, (String, Vec<String>)>,
     builtin: BTreeSet<String>,
 }
 
 impl Index {
+    /// Reads what depmod(8) and the kernel package list in `usr/lib/modules/<release>`.
+    pub(crate) fn read(folder: &Path) -> Result<Self, InitramfsError> {
+        let text = |name: &str| read_text(&folder.join(name));
+        let mut index = Self::parse(&text("modules.dep")?, &text("modules.builtin")?);
+        index.add_softdeps(&text("modules.softdep")?, &text("modules.alias")?);
+        Ok(index)
+    }
+
     // modules.dep(5): "path: path of what it needs …", the nearest need first.
     fn parse(dep: &str, builtin: &str) -> Self {
         let mut index = Self::default();
@@ -161,7 +167,7 @@ impl Index {
     }
 
     /// Paths of the modules and all they need, each after its needs.
-    fn closure(&self, names: &[String], release: &str) -> Result<Vec<String>, InitramfsError> {
+    pub(crate) fn closure(&self, names: &[String], release: &str) -> Result<Vec<String>, InitramfsError> {
         let mut walk =
             Walk { index: self, release, order: Vec::new(), done: BTreeSet::new(), open: Vec::new() };
         for name in names {
