@@ -1,6 +1,6 @@
 //! Our rules against what a real `iptables-save` prints after loading them.
 //!
-//! `testdata/*.save` come from iptables 1.8.11 (nf_tables) in a network namespace: the input of
+//! `testdata/*.save` come from iptables 1.8.11 (`nf_tables`) in a network namespace: the input of
 //! `plan` for the standard policy was loaded beside rules of somebody else, then saved.
 
 use ruleset::{Family, Loaded, Policy, Ruleset, desired, plan};
