@@ -1,6 +1,6 @@
 //! The policy as rules, for both families of one mind.
 
-use crate::{Family, Network, OwnTable, Policy, Ruleset, canonical_rule};
+use crate::{Family, Network, OpenPort, OwnTable, Policy, Ruleset, Transport, canonical_rule};
 use std::collections::BTreeMap;
 
 /// From where management is reached without being asked: RFC 1918, and link-local (RFC 3927).
@@ -64,8 +64,12 @@ fn input(policy: &Policy, family: Family) -> Vec<String> {
             Family::V6 => format!("-s fe80::/10 -i {lan} -p udp --sport 547 --dport 546 -j ACCEPT"),
         });
     }
-    for port in &policy.open_ports {
-        rules.push(format!("-p tcp --dport {port} -m conntrack --ctstate NEW -j ACCEPT"));
+    for OpenPort { transport, port } in &policy.open_ports {
+        let protocol = match transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        rules.push(format!("-p {protocol} --dport {port} -m conntrack --ctstate NEW -j ACCEPT"));
     }
     for lan in &policy.lan {
         for port in &policy.management_ports {

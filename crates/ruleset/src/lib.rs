@@ -15,7 +15,7 @@ pub use canonical::canonical_rule;
 pub use desired::desired;
 pub use loaded::{Loaded, ParseError, plan};
 pub use names::{InterfacePattern, NameError, Network};
-pub use policy::{Family, Policy};
+pub use policy::{Family, OpenPort, Policy, Transport};
 pub use sysctls::{Sysctl, Unless, sysctls};
 
 use std::collections::BTreeMap;

@@ -16,6 +16,24 @@ impl Family {
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 }
 
+/// The transport of an open port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A port open to everyone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OpenPort {
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// Its number.
+    pub port: u16,
+}
+
 /// The policy of the packet filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -26,8 +44,8 @@ pub struct Policy {
     /// `mode = "gateway"`: LAN traffic may leave through the LAN interface again, towards the
     /// house's router, because the wired line lies behind it.
     pub wired_uplink: bool,
-    /// TCP ports open to everyone, on every interface.
-    pub open_ports: Vec<u16>,
+    /// Ports open to everyone, on every interface.
+    pub open_ports: Vec<OpenPort>,
     /// TCP ports open to LAN devices.
     pub management_ports: Vec<u16>,
     /// Networks that count as LAN devices beside the private ranges.
@@ -49,7 +67,7 @@ impl Policy {
             lan: vec![lan],
             uplinks,
             wired_uplink: false,
-            open_ports: vec![HEALTH_PORT],
+            open_ports: vec![OpenPort { transport: Transport::Tcp, port: HEALTH_PORT }],
             management_ports: MANAGEMENT.to_vec(),
             management_networks: Vec::new(),
         }
