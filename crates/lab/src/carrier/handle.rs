@@ -48,6 +48,9 @@ pub struct CarrierStats {
     pub down_packets: u64,
     /// Bytes of these packets.
     pub down_bytes: u64,
+    /// Packets of the current or last call dropped because their source was not the subscriber's
+    /// address: a box that forgot to masquerade its LAN.
+    pub spoofed: u64,
 }
 
 /// Handle on the carrier of one stick; cheap to clone.

@@ -8,6 +8,8 @@
 
 mod config;
 mod handle;
+pub(crate) mod network;
+pub mod ppp;
 pub(crate) mod tun;
 
 pub use config::{Auth, AuthMethod, CarrierConfig, Credentials, Ipv6Subscriber};

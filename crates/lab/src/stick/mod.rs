@@ -4,9 +4,16 @@
 //! of QEMU's `usb-redir` device, waits for one when there is none yet, and connects again when
 //! QEMU was restarted. The [`StickHandle`] is the test's hand on it.
 
+mod at;
+mod cdrom;
+mod commands;
 mod config;
+mod descriptors;
+mod engine;
+mod firmware;
 mod handle;
 mod runner;
+mod sim;
 
 pub use config::{SimConfig, StickConfig, Timing};
 pub use handle::{Personality, StickCommand, StickHandle, StickState};
@@ -35,7 +42,7 @@ pub fn start(config: StickConfig) -> Result<StickHandle, StickError> {
     runner::start(config)
 }
 
-/// Runs a stick until QEMU has gone or the process is killed: `lab stick`.
+/// Runs a stick until the process ends: `lab stick`. QEMU may come and go.
 ///
 /// # Errors
 /// As [`start`].
