@@ -4,6 +4,7 @@
 //! a small internet around it, and runs scenarios written as data against the whole.
 
 pub mod appliance;
+pub mod carrier;
 pub mod cli;
 pub mod error;
 pub mod image;
@@ -11,6 +12,8 @@ pub mod net;
 pub mod process;
 pub mod qemu;
 pub mod scenario;
+pub mod stick;
 pub mod stop;
 pub mod up;
+pub mod usbredir;
 pub mod world;

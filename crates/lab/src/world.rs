@@ -28,8 +28,11 @@ pub const APPLIANCE_MAC: &str = "b8:27:eb:fa:11:be";
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The house's router on the wired line (RFC 5737 TEST-NET-3).
 pub const WIRED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
-/// The internet's name server (RFC 5737 TEST-NET-1).
-pub const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
+/// The internet's name servers (RFC 5737 TEST-NET-1).
+pub const NAME_SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(192, 0, 2, 54)];
+/// What QEMU's `usb-net` makes of that MAC: its first byte is always 0x40
+/// (hw/usb/dev-network.c, `usb_net_realize`).
+pub const APPLIANCE_USB_MAC: &str = "40:27:eb:fa:11:be";
 /// The tap the appliance's network adapter is attached to, in the house's namespace.
 pub const TAP: &str = "appliance";
 /// DNS and HTTP ports (IANA).
@@ -154,7 +157,7 @@ fn wire_house(house: &Namespace, router: &Namespace, client: &Namespace) -> Resu
 }
 
 fn wire_internet(internet: &Namespace, router: &Namespace) -> Result<()> {
-    for address in ["192.0.2.53/32", "192.0.2.80/32", "2001:db8::53/128", "2001:db8::80/128"] {
+    for address in ["192.0.2.53/32", "192.0.2.54/32", "192.0.2.80/32", "2001:db8::53/128", "2001:db8::80/128"] {
         internet.ip(&format!("address add {address} dev lo"))?;
     }
     internet.cable("wan", router, "wan")?;
@@ -189,7 +192,9 @@ fn router_rules(router: &Namespace) -> Result<()> {
 
 fn name_server(internet: &Namespace, logs: &Path) -> Result<Keep> {
     let mut command = dnsmasq(internet);
-    command.arg(format!("--listen-address={NAME_SERVER}"));
+    for address in NAME_SERVERS {
+        command.arg(format!("--listen-address={address}"));
+    }
     command.args(["--bind-interfaces", "--local=/test/"]);
     command.args(["--host-record=web.test,192.0.2.80", "--host-record=web6.test,2001:db8::80"]);
     Keep::logged(&mut command, &logs.join("internet-dns.log"))
@@ -198,10 +203,12 @@ fn name_server(internet: &Namespace, logs: &Path) -> Result<Keep> {
 fn house_server(router: &Namespace, logs: &Path) -> Result<Keep> {
     let mut command = dnsmasq(router);
     command.args(["--interface=lan", "--except-interface=lo", "--bind-interfaces"]);
-    command.arg(format!("--server={NAME_SERVER}"));
+    for server in NAME_SERVERS {
+        command.arg(format!("--server={server}"));
+    }
     command.args(["--dhcp-authoritative", "--no-ping", "--log-dhcp"]);
     command.arg("--dhcp-range=10.77.0.100,10.77.0.200,255.255.255.0,12h");
-    command.arg(format!("--dhcp-host={APPLIANCE_MAC},{APPLIANCE}"));
+    command.arg(format!("--dhcp-host={APPLIANCE_MAC},{APPLIANCE_USB_MAC},{APPLIANCE}"));
     command.args(["--enable-ra", "--dhcp-range=fd77::,ra-only,64"]);
     command.arg(format!("--dhcp-leasefile={}", logs.join("router.leases").display()));
     Keep::logged(&mut command, &logs.join("router-dnsmasq.log"))
