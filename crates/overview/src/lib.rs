@@ -61,7 +61,7 @@ pub struct Doubt {
     /// In words.
     pub reason: String,
     /// What it said last, if anything.
-    pub last: Option<Document>,
+    pub last: Option<Box<Document>>,
     /// True if there is no snapshot at all: the daemon has not started.
     pub missing: bool,
 }
@@ -74,9 +74,11 @@ impl Part {
             Verdict::Stale(document, _) if daemon == CONFIG_IMPORT => Ok(document),
             Verdict::Stale(document, age) => {
                 let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-                doubt(format!("silent for {}", ago(age)), Some(document))
+                doubt(format!("silent for {}", ago(age)), Some(Box::new(document)))
             }
-            Verdict::OtherBoot(document) => doubt("not heard of since this boot".to_owned(), Some(document)),
+            Verdict::OtherBoot(document) => {
+                doubt("not heard of since this boot".to_owned(), Some(Box::new(document)))
+            }
             Verdict::Broken(error) => doubt(error.to_string(), None),
             Verdict::Missing => {
                 Err(Doubt { reason: "has not started".to_owned(), last: None, missing: true })
