@@ -3,7 +3,7 @@
 /// Bound of the file: hundreds of keys.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
 
-/// Key types of Debian 13's OpenSSH 10 (sshd(8), "AUTHORIZED_KEYS FILE FORMAT"); DSA is gone from it.
+/// Key types of Debian 13's OpenSSH 10 (sshd(8)); DSA is gone from it.
 const TYPES: &[&str] = &[
     "ssh-ed25519",
     "ssh-rsa",
