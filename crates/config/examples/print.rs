@@ -1,0 +1,5 @@
+//! Prints `docs/failberry.example.toml`.
+
+fn main() {
+    print!("{}", config::example());
+}

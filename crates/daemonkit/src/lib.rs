@@ -1,0 +1,115 @@
+//! The shape every daemon shares, so that a new one is only its own machine and ports.
+//!
+//! A daemon implements [`Daemon`]; [`run`] polls its descriptors, the signals, the snapshots it
+//! follows and its requests, hands every occurrence over as an [`Event`], publishes its report,
+//! and tells systemd that a turn was completed. There is no thread and no runtime.
+
+mod arguments;
+mod logging;
+mod notify;
+mod run;
+mod signals;
+mod watch;
+
+pub use arguments::Arguments;
+pub use logging::init as init_logging;
+pub use run::run;
+
+use std::os::fd::BorrowedFd;
+
+use sysio::Monotonic;
+
+/// What a daemon waits for on one of its descriptors.
+#[derive(Clone, Copy, Debug)]
+pub struct Interest<'fd> {
+    /// The descriptor.
+    pub fd: BorrowedFd<'fd>,
+    /// How the daemon recognises it in [`Event::Ready`].
+    pub token: usize,
+    /// Wake when it can be read.
+    pub read: bool,
+    /// Wake when it can be written.
+    pub write: bool,
+}
+
+impl<'fd> Interest<'fd> {
+    /// Wake when `fd` can be read.
+    pub fn read(fd: BorrowedFd<'fd>, token: usize) -> Self {
+        Self { fd, token, read: true, write: false }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The loop begins.
+    Start,
+    /// A descriptor is ready; an error or hang-up counts as readable, so that reading shows it.
+    Ready {
+        /// Which one.
+        token: usize,
+        /// It can be read, or reading will show the error.
+        readable: bool,
+        /// It can be written.
+        writable: bool,
+    },
+    /// The moment of [`Daemon::deadline`] has come.
+    Deadline,
+    /// A followed daemon's snapshot was replaced.
+    SnapshotChanged(String),
+    /// Somebody with the right to do so asked for something by this name.
+    Request(String),
+    /// A child process ended; which one, `waitpid` tells.
+    ChildEnded,
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM or SIGINT: tear down in order, then let [`Daemon::finished`] say so.
+    Terminate,
+}
+
+/// A program that lives in [`run`].
+pub trait Daemon {
+    /// An error that ends the process; systemd starts it again. Everything else is handled inside.
+    type Error: std::error::Error + 'static;
+
+    /// The descriptors to watch in the next turn.
+    fn interests(&self) -> Vec<Interest<'_>>;
+
+    /// Handles one event.
+    ///
+    /// # Errors
+    /// Only what makes going on pointless.
+    fn handle(&mut self, now: Monotonic, event: Event) -> Result<(), Self::Error>;
+
+    /// When to wake without any event.
+    fn deadline(&self) -> Option<Monotonic>;
+
+    /// What to publish at this moment.
+    fn report(&self, now: Monotonic) -> snapshot::Report;
+
+    /// Daemons whose snapshots it follows.
+    fn follows(&self) -> &[&str] {
+        &[]
+    }
+
+    /// After [`Event::Terminate`]: whether everything is torn down.
+    fn finished(&self) -> bool {
+        true
+    }
+}
+
+/// Why a daemon ended other than by request.
+#[derive(Debug, thiserror::Error)]
+pub enum Error<E: std::error::Error + 'static> {
+    /// The loop itself could not go on.
+    #[error("{action}: {source}")]
+    Loop {
+        /// What was being done.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The daemon gave up.
+    #[error(transparent)]
+    Daemon(E),
+}

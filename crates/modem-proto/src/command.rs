@@ -1,0 +1,117 @@
+//! Commands, what may answer them, and how long that may take.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Ordinary commands: wvdial gives 5 s, `ModemManager` 3 s to a probe.
+const ORDINARY: Duration = Duration::from_secs(5);
+/// The first words to a port; `ModemManager` probes with 3 s.
+const PROBE: Duration = Duration::from_secs(3);
+/// SIM questions take longer while the card starts; `ModemManager` gives `+CPIN?` 10 s.
+const SIM: Duration = Duration::from_secs(10);
+/// `ATD*99#` waits for PDP context activation: 3GPP TS 24.008 repeats T3380 (30 s) four times.
+const DIAL: Duration = Duration::from_secs(180);
+/// A network scan is not asked for, but some sticks ask the network for its name.
+const OPERATOR: Duration = Duration::from_secs(15);
+
+/// Which lines belong to a command's answer; every other line is unsolicited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Only a final result.
+    Final,
+    /// Lines with this prefix, which no URC has.
+    Prefix(&'static str),
+    /// A registration state: its URC has the same prefix and differs in its fields alone.
+    Registration(&'static str),
+    /// A line of text, on some sticks behind this prefix.
+    Text(&'static str),
+    /// A call: its results count as final.
+    Call,
+}
+
+/// One AT command line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command {
+    pub(crate) text: String,
+    pub(crate) answer: Answer,
+    pub(crate) limit: Duration,
+    secret: bool,
+}
+
+impl Command {
+    fn new(text: impl Into<String>, answer: Answer, limit: Duration) -> Self {
+        Self { text: text.into(), answer, limit, secret: false }
+    }
+
+    /// A command with nothing but a final result.
+    pub(crate) fn plain(text: &str) -> Self {
+        Self::new(text, Answer::Final, ORDINARY)
+    }
+
+    /// A first word to a port that may be anything.
+    pub(crate) fn probe() -> Self {
+        Self::new("AT", Answer::Final, PROBE)
+    }
+
+    /// `AT+CREG?` and its sisters.
+    pub(crate) fn registration(text: &str, prefix: &'static str) -> Self {
+        Self::new(text, Answer::Registration(prefix), ORDINARY)
+    }
+
+    /// A question answered behind `prefix`.
+    pub(crate) fn question(text: &str, prefix: &'static str) -> Self {
+        Self::new(text, Answer::Prefix(prefix), ORDINARY)
+    }
+
+    /// A question to the network.
+    pub(crate) fn operator() -> Self {
+        Self::new("AT+COPS?", Answer::Prefix("+COPS:"), OPERATOR)
+    }
+
+    /// A question answered in plain text.
+    pub(crate) fn text(text: &str, prefix: &'static str) -> Self {
+        Self::new(text, Answer::Text(prefix), ORDINARY)
+    }
+
+    /// A question to the SIM.
+    pub(crate) fn sim(text: &str, prefix: &'static str) -> Self {
+        Self::new(text, Answer::Prefix(prefix), SIM)
+    }
+
+    /// The PIN; the only command that can destroy something.
+    pub(crate) fn pin(pin: &str) -> Self {
+        Self { secret: true, ..Self::new(format!("AT+CPIN=\"{pin}\""), Answer::Final, SIM) }
+    }
+
+    /// The access point of PDP context 1.
+    pub(crate) fn context(apn: &str) -> Self {
+        Self::new(format!("AT+CGDCONT=1,\"IP\",\"{apn}\""), Answer::Final, ORDINARY)
+    }
+
+    /// A call.
+    pub(crate) fn dial(number: &str) -> Self {
+        Self::new(format!("ATD{number}"), Answer::Call, DIAL)
+    }
+
+    /// What goes over the wire. Contains secrets.
+    pub fn wire(&self) -> Vec<u8> {
+        format!("{}\r", self.text).into_bytes()
+    }
+
+    /// Whether it carries the PIN.
+    pub fn carries_pin(&self) -> bool {
+        self.secret
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.secret { "AT+CPIN=…" } else { &self.text })
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Command({self})")
+    }
+}

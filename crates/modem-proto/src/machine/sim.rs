@@ -1,0 +1,152 @@
+//! The SIM: ready, or a person has to know why not.
+
+use sysio::Monotonic;
+
+use super::pin::PinMemory;
+use super::{Action, Machine, Pin, PinRefusal, State, Trouble, pace, send};
+use crate::codec::Response;
+use crate::command::Command;
+use crate::outcome::Outcome;
+use crate::parse::{self, SimLock};
+
+/// With fewer tries a wrong PIN could leave the next person with the PUK (gammu/gammu#458).
+const FEWEST_TRIES: u8 = 3;
+
+/// What the SIM was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// What it needs.
+    State,
+    /// Nothing: it was busy, or has just accepted its PIN.
+    Pause,
+    /// How many tries are left.
+    Tries,
+    /// To accept the PIN.
+    Pin,
+}
+
+impl Machine {
+    pub(super) fn ask_sim(&mut self, now: Monotonic) -> Vec<Action> {
+        self.sim_ask(now, Phase::State, now + pace::SIM_STARTS, Command::sim("AT+CPIN?", "+CPIN:"))
+    }
+
+    pub(super) fn on_sim_deadline(&mut self, now: Monotonic) -> Vec<Action> {
+        match self.state {
+            State::Sim { phase: Phase::Pause, give_up, .. } => {
+                self.sim_ask(now, Phase::State, give_up, Command::sim("AT+CPIN?", "+CPIN:"))
+            }
+            _ => self.no_answer(now),
+        }
+    }
+
+    pub(super) fn on_sim_answer(
+        &mut self,
+        now: Monotonic,
+        phase: Phase,
+        give_up: Monotonic,
+        response: &Response,
+    ) -> Vec<Action> {
+        match phase {
+            Phase::State => self.on_sim_state(now, give_up, response),
+            Phase::Tries => self.on_tries(now, give_up, response),
+            Phase::Pin => self.on_pin_answer(now, give_up, response),
+            Phase::Pause => Vec::new(),
+        }
+    }
+
+    fn on_sim_state(&mut self, now: Monotonic, give_up: Monotonic, response: &Response) -> Vec<Action> {
+        let lock = response.lines.iter().find_map(|line| parse::sim_lock(line));
+        match (&response.outcome, lock) {
+            (Outcome::Ok, Some(SimLock::Ready)) => self.on_sim_ready(now),
+            (Outcome::Ok, Some(SimLock::Pin)) => self.on_pin_wanted(now, give_up),
+            (Outcome::Ok, Some(SimLock::Puk)) => self.block(now, Trouble::PukRequired),
+            (Outcome::Ok, Some(SimLock::Other(what))) => self.block(now, Trouble::Locked(what)),
+            (outcome, _) if outcome.is_mobile(12) => self.block(now, Trouble::PukRequired),
+            (outcome, _) if outcome.is_mobile(10) => self.block(now, Trouble::NoSim(outcome.to_string())),
+            (outcome, _) => self.sim_not_yet(now, give_up, &outcome.to_string()),
+        }
+    }
+
+    fn on_sim_ready(&mut self, now: Monotonic) -> Vec<Action> {
+        self.trouble = self.trouble.take().filter(|trouble| !about_sim(trouble));
+        let mut actions = Vec::new();
+        if self.pin == PinMemory::Sent {
+            self.pin = PinMemory::Accepted;
+            actions.push(Action::SettlePin);
+        }
+        actions.extend(self.register(now));
+        actions
+    }
+
+    fn on_pin_wanted(&mut self, now: Monotonic, give_up: Monotonic) -> Vec<Action> {
+        if self.pin == PinMemory::Sent {
+            self.pin = PinMemory::Refused;
+        }
+        if self.settings.pin.is_none() {
+            return self.block(now, Trouble::PinRequired);
+        }
+        if !self.pin.may_send() {
+            let again = match self.trouble {
+                Some(Trouble::PinRefused(PinRefusal::Wrong)) => PinRefusal::Wrong,
+                _ => PinRefusal::SentBefore,
+            };
+            return self.block(now, Trouble::PinRefused(again));
+        }
+        // An empty VERIFY: ETSI TS 102 221 section 11.1.9.
+        let command = Command::sim("AT+CSIM=10,\"0020000100\"", "+CSIM:");
+        self.sim_ask(now, Phase::Tries, give_up, command)
+    }
+
+    fn on_tries(&mut self, now: Monotonic, give_up: Monotonic, response: &Response) -> Vec<Action> {
+        let Some(pin) = self.settings.pin.clone() else { return self.block(now, Trouble::PinRequired) };
+        match response.lines.iter().find_map(|line| parse::pin_tries(line)) {
+            Some(tries) if tries < FEWEST_TRIES => {
+                self.block(now, Trouble::PinRefused(PinRefusal::FewTries(tries)))
+            }
+            // A stick without +CSIM: the written-down try is what keeps this from happening twice.
+            Some(_) | None => self.send_pin(now, give_up, &pin),
+        }
+    }
+
+    fn send_pin(&mut self, now: Monotonic, give_up: Monotonic, pin: &Pin) -> Vec<Action> {
+        self.pin = PinMemory::Sent;
+        self.sim_ask(now, Phase::Pin, give_up, Command::pin(pin.digits()))
+    }
+
+    fn on_pin_answer(&mut self, now: Monotonic, give_up: Monotonic, response: &Response) -> Vec<Action> {
+        if response.outcome == Outcome::Ok {
+            return self.sim_pause(now, give_up);
+        }
+        self.pin = PinMemory::Refused;
+        self.block(now, Trouble::PinRefused(PinRefusal::Wrong))
+    }
+
+    /// Busy or failing: asked again for a while.
+    fn sim_not_yet(&mut self, now: Monotonic, give_up: Monotonic, reason: &str) -> Vec<Action> {
+        if now >= give_up {
+            return self.block(now, Trouble::NoSim(reason.to_owned()));
+        }
+        self.sim_pause(now, give_up)
+    }
+
+    fn sim_pause(&mut self, now: Monotonic, give_up: Monotonic) -> Vec<Action> {
+        self.state = State::Sim { phase: Phase::Pause, until: now + pace::SIM_PAUSE, give_up };
+        Vec::new()
+    }
+
+    fn sim_ask(&mut self, now: Monotonic, phase: Phase, give_up: Monotonic, command: Command) -> Vec<Action> {
+        self.state = State::Sim { phase, until: now + command.limit, give_up };
+        send(command)
+    }
+}
+
+fn about_sim(trouble: &Trouble) -> bool {
+    matches!(
+        trouble,
+        Trouble::NoSim(_)
+            | Trouble::Locked(_)
+            | Trouble::PinRequired
+            | Trouble::PinRefused(_)
+            | Trouble::PukRequired
+    )
+}

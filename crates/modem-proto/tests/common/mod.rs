@@ -1,0 +1,109 @@
+//! A modem that behaves: it answers what the machine sends.
+
+use std::net::Ipv4Addr;
+
+use modem_proto::codec::Response;
+use modem_proto::machine::{Action, Bus, Event, Link, Machine, Modem, Pin, Port, Settings};
+use modem_proto::{Command, Outcome};
+use sysio::Monotonic;
+
+/// The bus with the stick on it.
+pub fn stick() -> Bus {
+    let port = |name: &str, interface| Port { name: name.to_owned(), interface };
+    Bus::Modem(Modem {
+        usb_path: "1-1".into(),
+        id: "19d2:0031".into(),
+        model: "ZTE MF180".into(),
+        ports: vec![port("ttyUSB2", 3), port("ttyUSB1", 1)],
+    })
+}
+
+pub fn settings(pin: Option<&str>) -> Settings {
+    Settings {
+        apn: Some("internet".into()),
+        pin: pin.and_then(Pin::new),
+        dial_number: "*99#".into(),
+        ..Settings::default()
+    }
+}
+
+pub fn link() -> Link {
+    Link {
+        interface: "ppp0".into(),
+        local: Ipv4Addr::new(198, 51, 100, 20),
+        remote: Ipv4Addr::new(198, 51, 100, 1),
+        dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
+        mtu: 1500,
+    }
+}
+
+/// A SIM and the firmware around it.
+#[derive(Debug)]
+pub struct Firmware {
+    pub pin: Option<&'static str>,
+    pub unlocked: bool,
+    pub tries: u8,
+    pub pins_sent: u32,
+    pub knows_csim: bool,
+    pub registration: &'static str,
+}
+
+impl Firmware {
+    pub fn new(pin: Option<&'static str>) -> Self {
+        Self { pin, unlocked: pin.is_none(), tries: 3, pins_sent: 0, knows_csim: true, registration: "1" }
+    }
+
+    pub fn answer(&mut self, command: &Command) -> Response {
+        let text = String::from_utf8(command.wire()).unwrap();
+        let say = |line: &str| Response { outcome: Outcome::Ok, lines: vec![line.to_owned()] };
+        match text.trim() {
+            "AT+CPIN?" if self.unlocked => say("+CPIN: READY"),
+            "AT+CPIN?" if self.tries == 0 => say("+CPIN: SIM PUK"),
+            "AT+CPIN?" => say("+CPIN: SIM PIN"),
+            "AT+CSIM=10,\"0020000100\"" if self.knows_csim => say(&format!("+CSIM: 4,\"63C{}\"", self.tries)),
+            "AT+CSIM=10,\"0020000100\"" => failed(),
+            "AT+CREG?" => say(&format!("+CREG: 0,{}", self.registration)),
+            "AT+CGREG?" => say(&format!("+CGREG: 0,{}", self.registration)),
+            "AT+CSQ" => say("+CSQ: 18,99"),
+            "ATD*99#" => Response { outcome: Outcome::Connect("7200000".into()), lines: Vec::new() },
+            text if text.starts_with("AT+CPIN=") => self.take_pin(text),
+            _ => Response { outcome: Outcome::Ok, lines: Vec::new() },
+        }
+    }
+
+    fn take_pin(&mut self, text: &str) -> Response {
+        self.pins_sent += 1;
+        self.unlocked = self.pin.is_some_and(|pin| text.contains(pin));
+        self.tries = if self.unlocked { 3 } else { self.tries.saturating_sub(1) };
+        if self.unlocked { Response { outcome: Outcome::Ok, lines: Vec::new() } } else { failed() }
+    }
+}
+
+fn failed() -> Response {
+    Response { outcome: Outcome::Error, lines: Vec::new() }
+}
+
+/// What the world makes of the machine's actions, until it waits for time to pass.
+pub fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>, firmware: &mut Firmware) {
+    let mut queue: std::collections::VecDeque<Action> = actions.into();
+    for _ in 0..1000 {
+        let Some(action) = queue.pop_front() else { return };
+        let event = match action {
+            Action::Scan => Event::Bus(stick()),
+            Action::Open(_) => Event::Opened(Ok(())),
+            Action::Send(command) => Event::Answer(firmware.answer(&command)),
+            Action::StartSession => Event::SessionUp(link()),
+            Action::EndSession => Event::SessionEnded(modem_proto::machine::SessionEnd::Code(5)),
+            Action::SwitchMode { .. } | Action::Close | Action::SettlePin => continue,
+        };
+        queue.extend(machine.step(now, 50, event));
+    }
+    panic!("the machine never waits: {:?}", machine.state());
+}
+
+/// Lets time pass to the machine's next deadline.
+pub fn tick(machine: &mut Machine, now: &mut Monotonic, firmware: &mut Firmware) {
+    *now = machine.next_deadline().max(*now);
+    let actions = machine.step(*now, 50, Event::Tick);
+    settle(machine, *now, actions, firmware);
+}

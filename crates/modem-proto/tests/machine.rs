@@ -1,0 +1,264 @@
+//! The dialer's machine against modems that behave, and against a world that does not.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Firmware, link, settings, settle, stick, tick};
+use modem_proto::codec::Response;
+use modem_proto::machine::{Action, Bus, Event, Machine, PinRefusal, SessionEnd, Settings, Trouble};
+use modem_proto::{MobileError, Outcome};
+use proptest::prelude::*;
+use sysio::Monotonic;
+
+const START: Monotonic = Monotonic::from_secs(10);
+
+fn plugged_in(settings: Settings, firmware: &mut Firmware) -> Machine {
+    let mut machine = Machine::new(settings, START);
+    let actions = machine.step(START, 50, Event::Bus(stick()));
+    settle(&mut machine, START, actions, firmware);
+    machine
+}
+
+#[test]
+fn connects_a_stick_that_answers() {
+    let machine = plugged_in(settings(None), &mut Firmware::new(None));
+    assert_eq!(machine.name(), "connected");
+    assert_eq!(machine.network().signal_dbm, Some(-77));
+    assert_eq!(machine.trouble(START), None);
+}
+
+#[test]
+fn redials_at_once_when_a_call_that_held_is_dropped_and_then_paces_itself() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = plugged_in(settings(None), &mut firmware);
+    let dropped = START + Duration::from_secs(60);
+    let actions = machine.step(dropped, 50, Event::SessionEnded(SessionEnd::Code(16)));
+    assert!(matches!(actions.last(), Some(Action::Open(_))), "{actions:?}");
+    settle(&mut machine, dropped, actions, &mut firmware);
+    assert_eq!(machine.name(), "connected");
+    // It is dropped again after a second: not a call that held.
+    let again = dropped + Duration::from_secs(1);
+    machine.step(again, 50, Event::SessionEnded(SessionEnd::Code(16)));
+    assert_eq!(machine.name(), "waiting");
+    assert!(machine.next_deadline().since(again) <= Duration::from_secs(2));
+}
+
+#[test]
+fn a_wrong_pin_is_sent_once_and_never_again() {
+    let mut firmware = Firmware::new(Some("1234"));
+    let mut machine = plugged_in(settings(Some("0000")), &mut firmware);
+    let mut now = START;
+    for _ in 0..200 {
+        tick(&mut machine, &mut now, &mut firmware);
+    }
+    assert_eq!(firmware.pins_sent, 1);
+    assert_eq!(machine.trouble(now), Some(Trouble::PinRefused(PinRefusal::Wrong)));
+    assert!(now.since(START) > Duration::from_secs(3600), "it kept looking for hours");
+}
+
+#[test]
+fn no_pin_is_sent_with_fewer_than_three_tries_left() {
+    let mut firmware = Firmware::new(Some("1234"));
+    firmware.tries = 2;
+    let machine = plugged_in(settings(Some("1234")), &mut firmware);
+    assert_eq!(firmware.pins_sent, 0);
+    assert_eq!(machine.trouble(START), Some(Trouble::PinRefused(PinRefusal::FewTries(2))));
+}
+
+#[test]
+fn a_pin_an_earlier_process_sent_in_vain_is_not_sent() {
+    let mut firmware = Firmware::new(Some("1234"));
+    firmware.knows_csim = false;
+    let settings = Settings { pin_refused_before: true, ..settings(Some("0000")) };
+    let machine = plugged_in(settings, &mut firmware);
+    assert_eq!(firmware.pins_sent, 0);
+    assert_eq!(machine.trouble(START), Some(Trouble::PinRefused(PinRefusal::SentBefore)));
+}
+
+#[test]
+fn an_accepted_pin_unlocks_the_sim_again_after_it_lost_power() {
+    let mut firmware = Firmware::new(Some("1234"));
+    let mut machine = plugged_in(settings(Some("1234")), &mut firmware);
+    let mut now = START;
+    tick(&mut machine, &mut now, &mut firmware);
+    assert_eq!(machine.name(), "connected");
+    firmware.unlocked = false;
+    let mut later = START + Duration::from_secs(100);
+    let gone = machine.step(later, 50, Event::Bus(Bus::Nothing));
+    assert!(gone.contains(&Action::EndSession), "{gone:?}");
+    assert_eq!(machine.name(), "absent");
+    let actions = machine.step(later, 50, Event::Bus(stick()));
+    settle(&mut machine, later, actions, &mut firmware);
+    tick(&mut machine, &mut later, &mut firmware);
+    assert_eq!((machine.name(), firmware.pins_sent), ("connected", 2));
+}
+
+#[test]
+fn says_what_a_person_has_to_do() {
+    let mut locked = Firmware::new(Some("1234"));
+    let machine = plugged_in(settings(None), &mut locked);
+    assert_eq!((machine.name(), machine.trouble(START)), ("blocked", Some(Trouble::PinRequired)));
+    locked.tries = 0;
+    let machine = plugged_in(settings(Some("1234")), &mut locked);
+    assert_eq!(machine.trouble(START), Some(Trouble::PukRequired));
+    assert_eq!(locked.pins_sent, 0);
+}
+
+#[test]
+fn a_foreign_network_is_not_used_unless_allowed() {
+    let mut abroad = Firmware::new(None);
+    abroad.registration = "5";
+    let machine = plugged_in(settings(None), &mut abroad);
+    assert_eq!((machine.name(), machine.trouble(START)), ("registering", Some(Trouble::RoamingOff)));
+    let allowed = Settings { roaming: true, ..settings(None) };
+    assert_eq!(plugged_in(allowed, &mut abroad).name(), "connected");
+}
+
+#[test]
+fn tries_the_second_port_when_the_first_is_deaf() {
+    let mut machine = Machine::new(settings(None), START);
+    let mut actions = machine.step(START, 50, Event::Bus(stick()));
+    let mut now = START;
+    let mut opened = Vec::new();
+    while opened.len() < 2 {
+        for action in std::mem::take(&mut actions) {
+            if let Action::Open(port) = action {
+                opened.push(port.name);
+                machine.step(now, 50, Event::Opened(Ok(())));
+            }
+        }
+        now = machine.next_deadline();
+        assert!(now.since(START) < Duration::from_secs(60), "{:?}", machine.state());
+        actions = machine.step(now, 50, Event::Tick);
+    }
+    assert_eq!(opened, ["ttyUSB2", "ttyUSB1"]);
+}
+
+#[test]
+fn a_refused_password_is_retried_slowly_and_named() {
+    let mut machine = plugged_in(settings(None), &mut Firmware::new(None));
+    machine.step(START, 50, Event::SessionEnded(SessionEnd::Code(19)));
+    assert!(matches!(machine.trouble(START), Some(Trouble::AuthRefused(_))));
+    assert!(machine.next_deadline().since(START) >= Duration::from_secs(60));
+}
+
+#[test]
+fn switches_the_cd_rom_itself_when_nobody_else_does() {
+    let mut machine = Machine::new(settings(None), START);
+    let cd = Bus::CdRom { usb_path: "1-1".into(), id: "19d2:2000".into() };
+    machine.step(START, 50, Event::Bus(cd.clone()));
+    assert_eq!(machine.name(), "mode-switching");
+    let mut now = START;
+    let switched = loop {
+        now = machine.next_deadline();
+        let actions = machine.step(now, 50, Event::Tick);
+        if actions.iter().any(|action| matches!(action, Action::SwitchMode { .. })) {
+            break now;
+        }
+        machine.step(now, 50, Event::Bus(cd.clone()));
+        assert!(now.since(START) < Duration::from_secs(60));
+    };
+    assert!((15..18).contains(&switched.since(START).as_secs()), "{switched:?}");
+}
+
+/// An event of a hostile world.
+fn event() -> impl Strategy<Value = Event> {
+    let line = prop_oneof![
+        Just("+CPIN: READY"),
+        Just("+CPIN: SIM PIN"),
+        Just("+CPIN: SIM PUK"),
+        Just("+CPIN: PH-NET PIN"),
+        Just("+CSIM: 4,\"63C3\""),
+        Just("+CSIM: 4,\"63C1\""),
+        Just("+CREG: 0,1"),
+        Just("+CREG: 0,3"),
+        Just("+CGREG: 0,5"),
+        Just("+CEER: Unspecified"),
+        Just("nonsense"),
+    ];
+    let outcome = prop_oneof![
+        6 => Just(Outcome::Ok),
+        2 => Just(Outcome::Connect("1".into())),
+        1 => Just(Outcome::Error),
+        1 => Just(Outcome::NoCarrier),
+        1 => prop_oneof![Just(10), Just(14), Just(16)].prop_map(|n| Outcome::Mobile(MobileError::Code(n))),
+    ];
+    let answer = (outcome, proptest::collection::vec(line, 0..2)).prop_map(|(outcome, lines)| {
+        Event::Answer(Response { outcome, lines: lines.into_iter().map(str::to_owned).collect() })
+    });
+    prop_oneof![
+        10 => answer,
+        6 => Just(Event::Tick),
+        2 => Just(Event::Opened(Ok(()))),
+        1 => Just(Event::Opened(Err("busy".into()))),
+        1 => Just(Event::Bus(Bus::Nothing)),
+        1 => Just(Event::Bus(Bus::CdRom { usb_path: "1-1".into(), id: "19d2:2000".into() })),
+        4 => Just(Event::Bus(stick())),
+        1 => Just(Event::Unsolicited("+CREG: 1".into())),
+        1 => Just(Event::PortLost("gone".into())),
+        1 => Just(Event::PinNotRecorded),
+        1 => Just(Event::SessionUp(link())),
+        1 => prop_oneof![Just(16), Just(19), Just(1)].prop_map(|n| Event::SessionEnded(SessionEnd::Code(n))),
+        1 => Just(Event::Redial),
+    ]
+}
+
+/// The longest any state may go without acting: the call itself (`ATD`).
+const LONGEST: Duration = Duration::from_secs(181);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// In a hostile world: a deadline always, and no PIN twice without the SIM's READY between.
+    #[test]
+    fn always_has_a_deadline_and_never_sends_a_pin_twice(
+        events in proptest::collection::vec((event(), any::<u8>()), 1..300),
+    ) {
+        let mut machine = Machine::new(settings(Some("1234")), START);
+        let mut now = START;
+        let mut unproven = false;
+        for (event, jitter) in events {
+            if event == Event::Tick {
+                now = machine.next_deadline().max(now);
+            }
+            let ticked = event == Event::Tick;
+            let actions = machine.step(now, jitter, event);
+            prop_assert!(machine.next_deadline() <= now + LONGEST, "{:?}", machine.state());
+            if ticked {
+                prop_assert!(machine.next_deadline() > now, "spins: {:?}", machine.state());
+            }
+            for action in actions {
+                match action {
+                    Action::Send(command) if command.carries_pin() => {
+                        prop_assert!(!unproven, "the PIN was sent twice");
+                        unproven = true;
+                    }
+                    Action::SettlePin => unproven = false,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Whatever happened, once the world behaves the link comes up; or a person was told.
+    #[test]
+    fn never_latches(events in proptest::collection::vec((event(), any::<u8>()), 1..200)) {
+        let mut machine = Machine::new(settings(None), START);
+        let mut now = START;
+        for (event, jitter) in events {
+            if event == Event::Tick {
+                now = machine.next_deadline().max(now);
+            }
+            machine.step(now, jitter, event);
+        }
+        let mut firmware = Firmware::new(None);
+        let actions = machine.step(now, 50, Event::Bus(Bus::Nothing));
+        settle(&mut machine, now, actions, &mut firmware);
+        let healed = now;
+        while machine.name() != "connected" {
+            tick(&mut machine, &mut now, &mut firmware);
+            prop_assert!(now.since(healed) < Duration::from_secs(600), "{:?}", machine.state());
+        }
+    }
+}
