@@ -1,0 +1,235 @@
+//! The appliance under test with everything around it, and the ways to ask it something: its
+//! status page, SSH, its console, the pages it carries.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::carrier::CarrierConfig;
+use crate::error::{Context, Error, Result};
+use crate::image::Card;
+use crate::process::{self, Output};
+use crate::qemu::{self, Console, Machine, Model, Parts};
+use crate::stick::{self, StickConfig, StickHandle};
+use crate::world::{APPLIANCE, World};
+
+/// What the user writes into `failberry.toml` where a scenario says nothing else.
+pub const CONFIG: &str = "[system]\nhostname = \"failberry\"\n\n[modem]\napn = \"internet.test\"\n\n\
+                          [network]\nmode = \"backup\"\n";
+/// Making a key, and other small commands.
+const COMMAND: Duration = Duration::from_secs(20);
+/// SSH's own patience for a connection, in seconds.
+const SSH_CONNECT: u32 = 5;
+
+/// What to boot.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The baked image.
+    pub image: &'a Path,
+    /// Which machine.
+    pub model: Model,
+    /// Folder for logs and copies; emptied first.
+    pub folder: &'a Path,
+    /// Content of `failberry.toml`.
+    pub config: &'a str,
+}
+
+/// A booted appliance in its world. Fields end in this order: machine, stick, world, files.
+#[derive(Debug)]
+pub struct Appliance {
+    machine: Option<Machine>,
+    stick: Option<Ending>,
+    /// What is around it.
+    pub world: World,
+    /// Its serial line, and the run's clock: zero is power-on.
+    pub console: Console,
+    model: Model,
+    card: Card,
+    folder: PathBuf,
+    sockets: Sockets,
+    key: PathBuf,
+    subscriber: Ipv4Addr,
+}
+
+/// A stick that ends with this value.
+#[derive(Debug)]
+struct Ending(StickHandle);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// A folder with a short path that vanishes with this value.
+#[derive(Debug)]
+struct Sockets(PathBuf);
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Appliance {
+    /// Builds the world, writes the user's files and switches the machine on.
+    ///
+    /// # Errors
+    /// When something of the lab fails; how the appliance fares is the caller's to ask.
+    pub fn boot(options: &Options<'_>) -> Result<Self> {
+        let folder = options.folder.to_path_buf();
+        if folder.exists() {
+            fs::remove_dir_all(&folder).context(format!("empty {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).context(format!("make {}", folder.display()))?;
+        let sockets = sockets()?;
+        let key = make_key(&folder)?;
+        let card = Card::copy(options.image, folder.join("card.img"))?;
+        card.put("failberry.toml", options.config.as_bytes())?;
+        let public = key.with_extension("pub");
+        card.put("authorized_keys", &fs::read(&public).context(format!("read {}", public.display()))?)?;
+        let world = World::create(&folder)?;
+        let carrier = CarrierConfig { netns: Some(world.internet.path()), ..CarrierConfig::default() };
+        let subscriber = carrier.subscriber;
+        let stick = match options.model {
+            Model::BoardRpi3b => None,
+            Model::Bench => {
+                let socket = qemu::stick_socket(&sockets.0);
+                let config = StickConfig { carrier, ..StickConfig::new(socket) };
+                Some(Ending(stick::start(config).map_err(|error| Error::Unexpected(error.to_string()))?))
+            }
+        };
+        let console = Console::new(&folder.join("serial.log"))?;
+        let model = options.model;
+        let mut appliance =
+            Self { machine: None, stick, world, console, model, card, folder, sockets, key, subscriber };
+        appliance.power_on()?;
+        Ok(appliance)
+    }
+
+    fn power_on(&mut self) -> Result<()> {
+        self.machine = Some(Machine::start(&Parts {
+            model: self.model,
+            card: &self.card,
+            house: &self.world.house,
+            folder: &self.folder,
+            sockets: &self.sockets.0,
+            console: &self.console,
+            stick: self.stick.as_ref().map(|stick| &stick.0),
+        })?);
+        Ok(())
+    }
+
+    /// Cuts the power of the appliance and with it of the stick, lets `meanwhile` edit the card,
+    /// and gives power again.
+    ///
+    /// # Errors
+    /// When the machine cannot be started again.
+    pub fn power_cycle(&mut self, meanwhile: impl FnOnce(&Card) -> Result<()>) -> Result<()> {
+        self.machine = None;
+        if let Some(stick) = &self.stick {
+            stick.0.power_lost();
+        }
+        meanwhile(&self.card)?;
+        if let Some(stick) = &self.stick {
+            stick.0.power_restored();
+        }
+        self.power_on()
+    }
+
+    /// Fails when the machine has ended.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`].
+    pub fn check(&mut self) -> Result<()> {
+        self.machine.as_mut().map_or(Ok(()), |machine| machine.check(&self.folder))
+    }
+
+    /// The stick in its hub.
+    ///
+    /// # Errors
+    /// On a machine without one.
+    pub fn stick(&self) -> Result<&StickHandle> {
+        self.stick.as_ref().map(|stick| &stick.0).ok_or_else(qemu::no_stick)
+    }
+
+    /// The address the carrier gives the appliance.
+    pub fn subscriber(&self) -> Ipv4Addr {
+        self.subscriber
+    }
+
+    /// Folder with this run's logs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The private key that may log in.
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+
+    /// What the status page's interface says: `{"state": …, "daemons": {name: snapshot}}`.
+    ///
+    /// # Errors
+    /// When it does not answer, or not with JSON.
+    pub fn status(&self, limit: Duration) -> Result<Value> {
+        let url = format!("http://{APPLIANCE}/api/status");
+        let response = self.world.client_get(&url, limit)?;
+        if response.status != 200 {
+            return Err(Error::Unexpected(format!("get {url}: status {}", response.status)));
+        }
+        serde_json::from_str(&response.body).map_err(|error| Error::Unexpected(format!("get {url}: {error}")))
+    }
+
+    /// Runs a command on the appliance over SSH, from the LAN.
+    ///
+    /// # Errors
+    /// When `ssh` cannot be run or takes longer than `limit`; a refused login is an exit status.
+    pub fn ssh(&self, command: &str, limit: Duration) -> Result<Output> {
+        let mut ssh = self.ssh_command();
+        ssh.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(&self.key);
+        process::output(ssh.arg(format!("root@{APPLIANCE}")).args(["--", command]), limit)
+    }
+
+    /// The ways to log in that the appliance offers somebody without a key.
+    ///
+    /// # Errors
+    /// When SSH does not answer.
+    pub fn ssh_methods(&self, limit: Duration) -> Result<String> {
+        let mut ssh = self.ssh_command();
+        // RFC 4252 section 5.2: "none" makes the server list what it would take.
+        ssh.args(["-v", "-o", "PreferredAuthentications=none", "-o", "PubkeyAuthentication=no"]);
+        let output = process::output(ssh.arg(format!("root@{APPLIANCE}")).args(["--", "true"]), limit)?;
+        let list = "Authentications that can continue: ";
+        let methods = output.stderr.lines().find_map(|line| Some(line.split_once(list)?.1.trim()));
+        methods.map(ToOwned::to_owned).ok_or_else(|| {
+            Error::Unexpected(format!("ssh {APPLIANCE}: {}", output.stderr.lines().last().unwrap_or_default()))
+        })
+    }
+
+    fn ssh_command(&self) -> Command {
+        let mut ssh = self.world.client.command("ssh");
+        ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new", "-o"]);
+        ssh.arg(format!("UserKnownHostsFile={}", self.folder.join("known_hosts").display()));
+        ssh.arg("-o").arg(format!("ConnectTimeout={SSH_CONNECT}"));
+        ssh
+    }
+}
+
+fn sockets() -> Result<Sockets> {
+    let folder = std::env::temp_dir().join(format!("failberry-lab-{}", std::process::id()));
+    fs::create_dir_all(&folder).context(format!("make {}", folder.display()))?;
+    Ok(Sockets(folder))
+}
+
+fn make_key(folder: &Path) -> Result<PathBuf> {
+    let key = folder.join("key");
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f"]).arg(&key);
+    process::run(&mut keygen, COMMAND)?;
+    Ok(key)
+}

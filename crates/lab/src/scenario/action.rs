@@ -1,0 +1,81 @@
+//! What can be done to the appliance and its world.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::appliance::Appliance;
+use crate::carrier::CarrierStats;
+use crate::error::{Error, Result};
+use crate::stick::StickCommand;
+
+/// The stick and its carrier act on a command in milliseconds.
+const OBEY: Duration = Duration::from_secs(5);
+
+/// Something done.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// The house's wired line dies; its router turns to the appliance.
+    WiredDown,
+    /// The wired line is back.
+    WiredUp,
+    /// The carrier ends the call; it answers the next one at once.
+    CarrierDrop,
+    /// The carrier answers no more calls.
+    CarrierRefuse,
+    /// The carrier answers calls again.
+    CarrierAccept,
+    /// Somebody pulls the stick.
+    StickUnplug,
+    /// Somebody puts it back.
+    StickReplug,
+    /// The stick hangs until it loses power.
+    StickHang,
+    /// The appliance loses power and gets it back.
+    PowerCut,
+    /// The appliance is switched off, its card gets another `failberry.toml`, and it is switched
+    /// on again.
+    RebootWithConfig(String),
+}
+
+impl Action {
+    /// Does it; when this returns it has happened.
+    ///
+    /// # Errors
+    /// When the lab cannot do it.
+    pub fn perform(&self, appliance: &mut Appliance) -> Result<()> {
+        match self {
+            Self::WiredDown => appliance.world.wired_down(),
+            Self::WiredUp => appliance.world.wired_up(),
+            Self::CarrierDrop => carrier_drop(appliance),
+            Self::CarrierRefuse => {
+                appliance.stick()?.carrier().refuse_calls();
+                settled(appliance, "the carrier refuses calls", |carrier| carrier.refusing)
+            }
+            Self::CarrierAccept => {
+                appliance.stick()?.carrier().accept_calls();
+                settled(appliance, "the carrier accepts calls", |carrier| !carrier.refusing)
+            }
+            Self::StickUnplug => appliance.stick().map(|stick| stick.command(StickCommand::Unplug)),
+            Self::StickReplug => appliance.stick().map(|stick| stick.command(StickCommand::Replug)),
+            Self::StickHang => appliance.stick().map(|stick| stick.command(StickCommand::Hang)),
+            Self::PowerCut => appliance.power_cycle(|_| Ok(())),
+            Self::RebootWithConfig(config) => {
+                appliance.power_cycle(|card| card.put("failberry.toml", config.as_bytes()))
+            }
+        }
+    }
+}
+
+fn carrier_drop(appliance: &Appliance) -> Result<()> {
+    let carrier = appliance.stick()?.carrier();
+    let before = carrier.stats().dropped;
+    carrier.drop_call();
+    settled(appliance, "the carrier drops the call", |carrier| carrier.dropped > before)
+}
+
+fn settled(appliance: &Appliance, what: &str, done: impl Fn(&CarrierStats) -> bool) -> Result<()> {
+    let answer = appliance.stick()?.wait_for(OBEY, |state| done(&state.carrier));
+    answer.map(drop).map_err(|_| Error::Timeout { what: what.to_owned(), limit: OBEY })
+}

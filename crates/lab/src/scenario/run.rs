@@ -1,0 +1,220 @@
+//! Runs scenarios one by one and says how they went: progress for people on standard error,
+//! outcomes as data.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::format::{Scenario, Step};
+use crate::appliance::{Appliance, CONFIG, Options};
+use crate::error::{Error, Result};
+use crate::stop::Stop;
+
+/// How often a person is told what is waited for.
+const REMIND: Duration = Duration::from_secs(15);
+/// Lines of the console that a failure repeats.
+const TAIL: usize = 25;
+
+/// How a scenario went; the JSON others read.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The scenario.
+    pub name: String,
+    /// What its random choices were made from.
+    pub seed: u64,
+    /// Whether everything came true in time.
+    pub passed: bool,
+    /// Seconds of every named phase, and `total`.
+    pub seconds: BTreeMap<String, f64>,
+    /// Why it failed; empty when it passed.
+    pub detail: String,
+}
+
+/// Where scenarios run.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    /// The image under test.
+    pub image: &'a Path,
+    /// Folder below which every run has a folder of its own.
+    pub logs: PathBuf,
+    /// Interruption.
+    pub stop: &'a Stop,
+}
+
+impl Runner<'_> {
+    /// Runs one scenario.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] only: everything else is an outcome.
+    pub fn run(&self, scenario: &Scenario, seed: u64) -> Result<Outcome> {
+        let started = Instant::now();
+        let folder = self.logs.join(format!("{}-{seed}", scenario.name));
+        eprintln!("{} (seed {seed}): {}", scenario.name, scenario.description);
+        let mut seconds = BTreeMap::new();
+        let result = self.play(scenario, seed, &folder, &mut seconds);
+        seconds.insert("total".to_owned(), round(started.elapsed()));
+        let detail = match result {
+            Ok(()) => String::new(),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => error.to_string(),
+        };
+        let passed = detail.is_empty();
+        let word = if passed { "passed" } else { "FAILED" };
+        eprintln!("{} (seed {seed}): {word} in {:.1} s", scenario.name, started.elapsed().as_secs_f64());
+        Ok(Outcome { name: scenario.name.clone(), seed, passed, seconds, detail })
+    }
+
+    fn play(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        folder: &Path,
+        seconds: &mut BTreeMap<String, f64>,
+    ) -> Result<()> {
+        let config = scenario.config.as_deref().unwrap_or(CONFIG);
+        let options = Options { image: self.image, model: scenario.machine, folder, config };
+        let mut appliance = Appliance::boot(&options)?;
+        let mut play = Play { mark: Duration::ZERO, line: 0, random: seed, end: scenario.deadline() };
+        for step in &scenario.steps {
+            let result = play.step(step, &mut appliance, self.stop, seconds);
+            if let Err(error) = result {
+                if !matches!(error, Error::Interrupted) {
+                    report(&error, &appliance);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report(error: &Error, appliance: &Appliance) {
+    eprintln!("  failed: {error}");
+    eprintln!("  last lines of the console (all logs: {}):", appliance.folder().display());
+    for line in appliance.console.tail(TAIL) {
+        eprintln!("    {line}");
+    }
+}
+
+/// The state of a run; times are on the console's clock.
+struct Play {
+    /// Where the phase under way began.
+    mark: Duration,
+    /// Where the console is searched from.
+    line: usize,
+    /// State of the random numbers.
+    random: u64,
+    /// The whole run's deadline.
+    end: Duration,
+}
+
+impl Play {
+    fn step(
+        &mut self,
+        step: &Step,
+        appliance: &mut Appliance,
+        stop: &Stop,
+        seconds: &mut BTreeMap<String, f64>,
+    ) -> Result<()> {
+        if let Some(action) = &step.action {
+            if let Some(jitter) = step.jitter_seconds {
+                stop.pause(Duration::from_secs_f64(jitter.max(0.0) * unit(&mut self.random)))?;
+            }
+            eprintln!("  {:7.1} s  {action:?}", appliance.console.now().as_secs_f64());
+            self.mark = appliance.console.now();
+            return action.perform(appliance);
+        }
+        let reached = self.wait(step, appliance, stop)?;
+        if let Some(phase) = &step.phase {
+            let took = reached.saturating_sub(self.mark);
+            eprintln!("  {:7.1} s  {phase}: {:.1} s", reached.as_secs_f64(), took.as_secs_f64());
+            seconds.insert(phase.clone(), round(took));
+        }
+        self.mark = self.mark.max(reached);
+        Ok(())
+    }
+
+    /// Asks until the answer is right, at most for the step's limit from the mark, and not beyond
+    /// the run's deadline. Gives the time at which it came true.
+    fn wait(&mut self, step: &Step, appliance: &mut Appliance, stop: &Stop) -> Result<Duration> {
+        let Some(expect) = &step.expect else { return Ok(appliance.console.now()) };
+        let limit = step.limit().map_err(|cause| Error::Unexpected(cause.to_owned()))?;
+        let (begin, line) = (self.mark, &mut self.line);
+        let left = (begin + limit).min(self.end).saturating_sub(appliance.console.now());
+        let mut why = String::new();
+        let mut remind = appliance.console.now() + REMIND;
+        let waited = stop.wait("", left, || {
+            appliance.check()?;
+            match expect.ask(appliance, line) {
+                Ok(stamp) => Ok(Some(stamp.unwrap_or_else(|| appliance.console.now()))),
+                Err(cause) => {
+                    why = cause;
+                    if appliance.console.now() >= remind {
+                        remind = appliance.console.now() + REMIND;
+                        eprintln!("  {:7.1} s  waiting: {why}", appliance.console.now().as_secs_f64());
+                    }
+                    Ok(None)
+                }
+            }
+        });
+        let name = step.phase.clone().unwrap_or_else(|| format!("{expect:?}"));
+        match waited {
+            Ok(reached) if reached.saturating_sub(begin) <= limit => Ok(reached),
+            Ok(reached) => Err(Error::Unexpected(format!(
+                "{name}: took {:.1} s, limit {:.1} s",
+                reached.saturating_sub(begin).as_secs_f64(),
+                limit.as_secs_f64()
+            ))),
+            Err(Error::Timeout { .. }) => {
+                Err(Error::Unexpected(format!("{name}: not within {:.1} s: {why}", limit.as_secs_f64())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A number in [0, 1) by SplitMix64 (Steele, Lea, Flood 2014): the same seed, the same run.
+fn unit(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let top = u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(u32::MAX);
+    f64::from(top) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// Seconds to the millisecond: more is noise.
+fn round(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_follow_the_seed_and_stay_in_range() {
+        let draw = |seed: u64| {
+            let mut state = seed;
+            (0..1000).map(|_| unit(&mut state)).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        assert!(draw(3).iter().all(|number| (0.0..1.0).contains(number)));
+    }
+
+    #[test]
+    fn outcomes_have_the_documented_shape() {
+        let outcome = Outcome {
+            name: "x".into(),
+            seed: 1,
+            passed: true,
+            seconds: BTreeMap::from([("boot".to_owned(), 1.5)]),
+            detail: String::new(),
+        };
+        let text = serde_json::to_string(&[outcome]).unwrap();
+        assert_eq!(text, r#"[{"name":"x","seed":1,"passed":true,"seconds":{"boot":1.5},"detail":""}]"#);
+    }
+}

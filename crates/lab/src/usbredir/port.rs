@@ -1,0 +1,292 @@
+//! The host controller's part: holds the guest's pending transfers and the device's data until
+//! they meet, and answers what a controller answers by itself. Pure: bytes in, events out.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::packet::{Codec, Control, Endpoint, FromGuest, PacketError, Status, ToGuest};
+
+/// What is plugged in.
+#[derive(Debug, Clone)]
+pub struct Plug {
+    /// `idVendor`.
+    pub vendor: u16,
+    /// `idProduct`.
+    pub product: u16,
+    /// `bcdDevice`.
+    pub version: u16,
+    /// Class, subclass, protocol of each interface.
+    pub interfaces: Vec<[u8; 3]>,
+    /// Endpoints beside endpoint zero.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// What reaches the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsbEvent {
+    /// Bus reset.
+    Reset,
+    /// A configuration was chosen; 0 is none.
+    Configured(u8),
+    /// A control request: answer with [`Port::answer`].
+    Control(u64, Control),
+    /// Data for an endpoint; already acknowledged.
+    BulkOut(u8, Vec<u8>),
+}
+
+/// A transfer the guest waits for.
+#[derive(Debug)]
+enum Pending {
+    Control(Control),
+    BulkIn(u8, usize),
+    BulkOut(u8, usize),
+    Configuration(u8),
+    Alt(u8, u8),
+}
+
+/// The port the device is plugged into, and the wire to the guest.
+#[derive(Debug, Default)]
+pub struct Port {
+    codec: Codec,
+    out: Vec<u8>,
+    greeted: bool,
+    plugged: Option<Plug>,
+    connected: bool,
+    configuration: u8,
+    silent: bool,
+    pending: BTreeMap<u64, Pending>,
+    waiting: BTreeMap<u8, VecDeque<u64>>,
+    queues: BTreeMap<u8, VecDeque<Vec<u8>>>,
+    polled: BTreeSet<u8>,
+    interrupts: u64,
+}
+
+impl Port {
+    /// A fresh connection to the guest; what is plugged in stays.
+    pub fn open(&mut self) {
+        *self = Self { plugged: self.plugged.take(), silent: self.silent, ..Self::default() };
+        self.send(0, &ToGuest::Hello);
+    }
+
+    /// Bytes for the socket.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Plugs a device in.
+    pub fn plug(&mut self, plug: Plug) {
+        self.unplug();
+        self.plugged = Some(plug);
+        self.announce();
+    }
+
+    /// Takes it out. The guest's side forgets every transfer with it.
+    pub fn unplug(&mut self) {
+        if std::mem::take(&mut self.connected) {
+            self.send(0, &ToGuest::Disconnect);
+        }
+        self.plugged = None;
+        self.silent = false;
+        self.configuration = 0;
+        self.pending.clear();
+        self.waiting.clear();
+        self.queues.clear();
+        self.polled.clear();
+    }
+
+    /// A silent device stays on the bus and answers nothing; transfers time out on the guest's
+    /// side. Lasts until it is unplugged.
+    pub fn silence(&mut self) {
+        self.silent = true;
+    }
+
+    /// The chosen configuration, 0 for none.
+    pub fn configuration(&self) -> u8 {
+        self.configuration
+    }
+
+    /// Takes bytes from the socket.
+    ///
+    /// # Errors
+    /// When the peer breaks the protocol: close the connection.
+    pub fn input(&mut self, bytes: &[u8]) -> Result<Vec<UsbEvent>, PacketError> {
+        self.codec.push(bytes);
+        let mut events = Vec::new();
+        while let Some((id, packet)) = self.codec.next_packet()? {
+            events.extend(self.packet(id, packet));
+        }
+        Ok(events)
+    }
+
+    /// Answers a control request: data for IN, nothing for OUT, `None` refuses it.
+    pub fn answer(&mut self, id: u64, data: Option<Vec<u8>>) {
+        let Some(Pending::Control(mut control)) = self.pending.remove(&id) else { return };
+        let status = if data.is_some() { Status::Success } else { Status::Stall };
+        control.data = data.unwrap_or_default();
+        control.data.truncate(usize::from(control.length));
+        self.send(id, &ToGuest::Control(status, control));
+    }
+
+    /// Data from the device on a bulk IN endpoint. One call is one USB transfer: its end is a
+    /// short packet, unless the guest's buffer is smaller. Dropped when the device would hold back
+    /// more than `limit` bytes for a guest that does not read.
+    pub fn bulk_in(&mut self, endpoint: u8, data: Vec<u8>, limit: usize) {
+        let queue = self.queues.entry(endpoint).or_default();
+        let held: usize = queue.iter().map(Vec::len).sum();
+        if !self.silent && held + data.len() <= limit {
+            queue.push_back(data);
+            self.deliver(endpoint);
+        }
+    }
+
+    /// Data from the device on an interrupt endpoint; lost when the guest does not poll it.
+    pub fn interrupt_in(&mut self, endpoint: u8, data: Vec<u8>) {
+        if !self.silent && self.polled.contains(&endpoint) {
+            let id = self.interrupts;
+            self.interrupts += 1;
+            self.send(id, &ToGuest::Interrupt(endpoint, data));
+        }
+    }
+
+    fn send(&mut self, id: u64, packet: &ToGuest) {
+        self.out.extend(self.codec.encode(id, packet));
+    }
+
+    /// Tells the guest what is plugged in, once both hellos are exchanged.
+    fn announce(&mut self) {
+        let Some(plug) = self.plugged.clone().filter(|_| self.greeted && !self.connected) else { return };
+        self.connected = true;
+        self.send(0, &ToGuest::EpInfo(plug.endpoints));
+        self.send(0, &ToGuest::InterfaceInfo(plug.interfaces));
+        let (vendor, product, version) = (plug.vendor, plug.product, plug.version);
+        self.send(0, &ToGuest::Connect { vendor, product, version });
+    }
+
+    fn packet(&mut self, id: u64, packet: FromGuest) -> Option<UsbEvent> {
+        match packet {
+            FromGuest::Hello { .. } => {
+                self.greeted = true;
+                self.announce();
+                return None;
+            }
+            FromGuest::Cancel => {
+                self.cancel(id);
+                return None;
+            }
+            // Late words of the guest about a device it has not yet seen leaving.
+            _ if !self.connected => return None,
+            FromGuest::StartInterrupt(endpoint) => {
+                self.polled.insert(endpoint);
+                self.send(id, &ToGuest::InterruptStatus(Status::Success, endpoint));
+                return None;
+            }
+            FromGuest::StopInterrupt(endpoint) => {
+                self.polled.remove(&endpoint);
+                self.send(id, &ToGuest::InterruptStatus(Status::Success, endpoint));
+                return None;
+            }
+            FromGuest::BulkIn { endpoint, length } => {
+                self.pending.insert(id, Pending::BulkIn(endpoint, length));
+                self.waiting.entry(endpoint).or_default().push_back(id);
+                self.deliver(endpoint);
+                return None;
+            }
+            _ => {}
+        }
+        if self.silent { self.never_answer(id, packet) } else { self.for_device(id, packet) }
+    }
+
+    /// Keeps a request so that its cancellation can be answered: that is the controller's work
+    /// and not the hanging device's.
+    fn never_answer(&mut self, id: u64, packet: FromGuest) -> Option<UsbEvent> {
+        let pending = match packet {
+            FromGuest::Control(control) => Pending::Control(control),
+            FromGuest::BulkOut { endpoint, data } => Pending::BulkOut(endpoint, data.len()),
+            FromGuest::SetConfiguration(value) => Pending::Configuration(value),
+            FromGuest::GetConfiguration => Pending::Configuration(0),
+            FromGuest::SetAlt { interface, alt } => Pending::Alt(interface, alt),
+            FromGuest::GetAlt(interface) => Pending::Alt(interface, 0),
+            _ => return None,
+        };
+        self.pending.insert(id, pending);
+        None
+    }
+
+    fn for_device(&mut self, id: u64, packet: FromGuest) -> Option<UsbEvent> {
+        match packet {
+            FromGuest::Reset => {
+                self.configuration = 0;
+                self.queues.clear();
+                Some(UsbEvent::Reset)
+            }
+            FromGuest::SetConfiguration(value) => {
+                self.configuration = value;
+                self.send(id, &ToGuest::ConfigurationStatus(Status::Success, value));
+                Some(UsbEvent::Configured(value))
+            }
+            FromGuest::GetConfiguration => {
+                self.send(id, &ToGuest::ConfigurationStatus(Status::Success, self.configuration));
+                None
+            }
+            // Our interfaces have one alternate setting each.
+            FromGuest::SetAlt { interface, alt } => {
+                let status = if alt == 0 { Status::Success } else { Status::Stall };
+                self.send(id, &ToGuest::AltStatus(status, interface, alt));
+                None
+            }
+            FromGuest::GetAlt(interface) => {
+                self.send(id, &ToGuest::AltStatus(Status::Success, interface, 0));
+                None
+            }
+            FromGuest::Control(control) => {
+                self.pending.insert(id, Pending::Control(control.clone()));
+                Some(UsbEvent::Control(id, control))
+            }
+            FromGuest::BulkOut { endpoint, data } => {
+                self.send(id, &ToGuest::BulkOut(Status::Success, endpoint, data.len()));
+                Some(UsbEvent::BulkOut(endpoint, data))
+            }
+            _ => None,
+        }
+    }
+
+    fn deliver(&mut self, endpoint: u8) {
+        let (Some(queue), Some(waiting)) = (self.queues.get_mut(&endpoint), self.waiting.get_mut(&endpoint))
+        else {
+            return;
+        };
+        let mut answers = Vec::new();
+        while let Some(data) = queue.front_mut()
+            && let Some(id) = waiting.pop_front()
+        {
+            let Some(Pending::BulkIn(_, length)) = self.pending.remove(&id) else { continue };
+            let part = if data.len() <= length {
+                queue.pop_front().unwrap_or_default()
+            } else {
+                data.drain(..length).collect()
+            };
+            answers.push((id, part));
+        }
+        for (id, part) in answers {
+            self.send(id, &ToGuest::BulkIn(Status::Success, endpoint, part));
+        }
+    }
+
+    fn cancel(&mut self, id: u64) {
+        let answer = match self.pending.remove(&id) {
+            Some(Pending::Control(mut control)) => {
+                control.data.clear();
+                ToGuest::Control(Status::Cancelled, control)
+            }
+            Some(Pending::BulkIn(endpoint, _)) => {
+                self.waiting.entry(endpoint).or_default().retain(|waiting| *waiting != id);
+                ToGuest::BulkIn(Status::Cancelled, endpoint, Vec::new())
+            }
+            Some(Pending::BulkOut(endpoint, _)) => ToGuest::BulkOut(Status::Cancelled, endpoint, 0),
+            Some(Pending::Configuration(value)) => ToGuest::ConfigurationStatus(Status::Cancelled, value),
+            Some(Pending::Alt(interface, alt)) => ToGuest::AltStatus(Status::Cancelled, interface, alt),
+            // Already answered: the answer and the cancellation crossed.
+            None => return,
+        };
+        self.send(id, &answer);
+    }
+}

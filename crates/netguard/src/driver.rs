@@ -1,0 +1,115 @@
+//! Read, plan, apply: only the difference, and back again when it goes wrong half way.
+
+use crate::machine::{Finding, Findings};
+use ruleset::{Family, Loaded, Policy, Ruleset, Sysctl, Unless, desired, plan, sysctls};
+use std::io;
+
+/// The packet filter of one network namespace.
+pub trait Firewall {
+    /// Why it did not obey.
+    type Error: std::error::Error;
+
+    /// Everything that is loaded, as `iptables-save` prints it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn save(&mut self, family: Family) -> Result<String, Self::Error>;
+
+    /// Loads `input`, or only checks it, without touching chains it does not name.
+    ///
+    /// # Errors
+    /// If it is refused.
+    fn restore(&mut self, family: Family, input: &str, only_test: bool) -> Result<(), Self::Error>;
+}
+
+/// The kernel's settings below `/proc/sys`.
+pub trait Settings {
+    /// Reads one, without the line feed.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn read(&self, path: &str) -> io::Result<String>;
+
+    /// Writes one.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn write(&mut self, path: &str, value: &str) -> io::Result<()>;
+}
+
+/// Makes the system what the policy wants.
+#[derive(Debug)]
+pub struct Driver<F, S> {
+    /// The packet filter.
+    pub firewall: F,
+    /// The settings.
+    pub settings: S,
+}
+
+impl<F: Firewall, S: Settings> Driver<F, S> {
+    /// Looks at everything and puts right what differs. Rules come before forwarding is switched on.
+    pub fn check(&mut self, policy: &Policy) -> Findings {
+        let mut findings = Findings::default();
+        for family in Family::BOTH {
+            let want = desired(policy, family);
+            let finding = self.firewall(family, &want).unwrap_or_else(Finding::Failed);
+            findings.firewall.insert(family, (finding, want.rules()));
+        }
+        for sysctl in sysctls(policy) {
+            let finding = self.setting(&sysctl);
+            findings.settings.insert(sysctl.path, finding);
+        }
+        findings
+    }
+
+    fn firewall(&mut self, family: Family, want: &Ruleset) -> Result<Finding, String> {
+        let before = self.loaded(family)?;
+        let Some(input) = plan(&before, want) else { return Ok(Finding::Same) };
+        self.firewall.restore(family, &input, true).map_err(|e| format!("check the rules: {e}"))?;
+        match self.firewall.restore(family, &input, false) {
+            Ok(()) => Ok(Finding::Changed),
+            Err(error) => Err(format!("load the rules: {error}{}", self.roll_back(family, &before))),
+        }
+    }
+
+    /// Each table is a transaction of its own, so a failure may leave one table new and another old.
+    /// What was complete before is brought back. What was empty before is not: half of our rules
+    /// still deny by default, none would leave every door open.
+    fn roll_back(&mut self, family: Family, before: &Ruleset) -> String {
+        if !before.tables.contains_key("filter") {
+            return String::new();
+        }
+        let back = match self.loaded(family) {
+            Ok(now) => plan(&now, before),
+            Err(error) => return format!("; roll back: {error}"),
+        };
+        match back.map(|input| self.firewall.restore(family, &input, false)) {
+            None => String::new(),
+            Some(Ok(())) => "; rolled back".to_owned(),
+            Some(Err(error)) => format!("; roll back: {error}"),
+        }
+    }
+
+    fn loaded(&mut self, family: Family) -> Result<Ruleset, String> {
+        let text = self.firewall.save(family).map_err(|e| format!("read the rules: {e}"))?;
+        Ok(Loaded::parse(&text).map_err(|e| e.to_string())?.own)
+    }
+
+    fn setting(&mut self, sysctl: &Sysctl) -> Finding {
+        let path = &sysctl.path;
+        let value = match self.settings.read(path) {
+            Ok(value) => value,
+            // The interface is not there yet, or the kernel has no IPv6.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Finding::Absent,
+            Err(e) => return Finding::Failed(format!("read {path}: {e}")),
+        };
+        let respected = matches!(sysctl.unless, Unless::Is(chosen) if chosen == value);
+        if value == sysctl.value || respected {
+            return Finding::Same;
+        }
+        match self.settings.write(path, sysctl.value) {
+            Ok(()) => Finding::Changed,
+            Err(e) => Finding::Failed(format!("set {path} from {value} to {}: {e}", sysctl.value)),
+        }
+    }
+}

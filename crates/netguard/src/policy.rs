@@ -1,0 +1,71 @@
+//! The owner's configuration as a policy.
+
+use config::{Mode, Protocol};
+use ruleset::{OpenPort, Policy, Transport};
+use std::error::Error as _;
+use std::path::Path;
+
+/// The policy of a configuration slice; that of a fresh appliance when there is none.
+///
+/// A door guard must not stay at home because its paper is smudged: without a readable slice the
+/// strictest policy holds, and the log says so.
+pub fn load_policy(slice: &Path) -> Policy {
+    let network = match config::load(slice) {
+        Ok(config) => config.network,
+        Err(error) => {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            log::warn!("{error}{cause}; going on with the policy of a fresh appliance");
+            config::Network::default()
+        }
+    };
+    policy(&network)
+}
+
+fn policy(network: &config::Network) -> Policy {
+    let lan = network.lan_interface.as_str().parse();
+    let mut policy = Policy::standard(lan.expect("the configuration's interface names are a subset of ours"));
+    policy.wired_uplink = network.mode == Mode::Gateway;
+    let own = network.management_networks.iter();
+    policy.management_networks = own.filter_map(|n| ruleset::Network::of(n.address(), n.prefix())).collect();
+    for open in &network.open_ports {
+        let transport = match open.protocol {
+            Protocol::Tcp => Transport::Tcp,
+            Protocol::Udp => Transport::Udp,
+        };
+        let open = OpenPort { transport, port: open.port };
+        if !policy.open_ports.contains(&open) {
+            policy.open_ports.push(open);
+        }
+    }
+    policy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_reaches_the_policy() {
+        let text = "[network]\nmode = \"gateway\"\nlan-interface = \"end0\"\n\
+                    management-networks = [\"203.0.113.0/24\"]\nopen-ports = [\"8443/tcp\", \"51820/udp\", \"9000/tcp\"]\n";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("netguard.toml");
+        std::fs::write(&path, text).unwrap();
+        let policy = load_policy(&path);
+        assert!(policy.wired_uplink);
+        assert_eq!(policy.lan[0].as_str(), "end0");
+        assert_eq!(policy.management_networks[0].to_string(), "203.0.113.0/24");
+        let ports: Vec<_> = policy.open_ports.iter().map(|p| (p.transport, p.port)).collect();
+        assert_eq!(ports, [(Transport::Tcp, 9000), (Transport::Tcp, 8443), (Transport::Udp, 51820)]);
+    }
+
+    #[test]
+    fn a_missing_or_broken_slice_leaves_the_strict_policy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("netguard.toml");
+        let strict = Policy::standard("eth0".parse().unwrap());
+        assert_eq!(load_policy(&path), strict);
+        std::fs::write(&path, "[netwrok]\nopen-ports = 7\n").unwrap();
+        assert_eq!(load_policy(&path), strict);
+    }
+}

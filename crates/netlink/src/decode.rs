@@ -1,0 +1,111 @@
+//! The kernel's messages as plain facts.
+
+use crate::{Address, Link, Route, Rule};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_route::address::{AddressAttribute, AddressScope};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteType};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(crate) fn link(message: Message) -> Option<Link> {
+    let Message::NewLink(message) = message else { return None };
+    let name = message.attributes.into_iter().find_map(|a| match a {
+        LinkAttribute::IfName(name) => Some(name),
+        _ => None,
+    })?;
+    let flags = message.header.flags;
+    Some(Link {
+        index: message.header.index,
+        name,
+        up: flags.contains(LinkFlags::Up),
+        carrier: flags.contains(LinkFlags::LowerUp),
+    })
+}
+
+pub(crate) fn address(message: Message) -> Option<Address> {
+    let Message::NewAddress(message) = message else { return None };
+    let (mut local, mut other) = (None, None);
+    for attribute in message.attributes {
+        match attribute {
+            // On a point-to-point link `Address` is the peer's.
+            AddressAttribute::Local(address) => local = Some(address),
+            AddressAttribute::Address(address) => other = Some(address),
+            _ => {}
+        }
+    }
+    Some(Address {
+        link: message.header.index,
+        address: local.or(other)?,
+        prefix: message.header.prefix_len,
+        global: message.header.scope == AddressScope::Universe,
+    })
+}
+
+pub(crate) fn route(message: Message) -> Option<Route> {
+    let Message::NewRoute(message) = message else { return None };
+    let header = message.header;
+    let unspecified = match header.address_family {
+        AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => return None,
+    };
+    if header.kind != RouteType::Unicast {
+        return None;
+    }
+    let mut route = Route {
+        destination: unspecified,
+        prefix: header.destination_prefix_length,
+        gateway: None,
+        link: None,
+        metric: 0,
+        table: header.table.into(),
+        protocol: header.protocol.into(),
+    };
+    for attribute in message.attributes {
+        match attribute {
+            RouteAttribute::Destination(to) => route.destination = ip(&to)?,
+            RouteAttribute::Gateway(by) => route.gateway = ip(&by),
+            RouteAttribute::Oif(link) => route.link = Some(link),
+            RouteAttribute::Priority(metric) => route.metric = metric,
+            RouteAttribute::Table(table) => route.table = table,
+            _ => {}
+        }
+    }
+    Some(route)
+}
+
+pub(crate) fn rule(message: Message) -> Option<Rule> {
+    let Message::NewRule(message) = message else { return None };
+    let header = message.header;
+    let ours = matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6);
+    if header.action != RuleAction::ToTable || !ours {
+        return None;
+    }
+    let mut rule = Rule {
+        source: None,
+        ipv4: header.family == AddressFamily::Inet,
+        table: header.table.into(),
+        priority: 0,
+        protocol: 0,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            RuleAttribute::Source(from) => rule.source = Some((from, header.src_len)),
+            RuleAttribute::Table(table) => rule.table = table,
+            RuleAttribute::Priority(priority) => rule.priority = priority,
+            RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
+            _ => {}
+        }
+    }
+    Some(rule)
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}

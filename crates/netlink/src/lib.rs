@@ -1,0 +1,156 @@
+//! Synchronous rtnetlink: what `ip link`, `ip address`, `ip route` and `ip rule` show and change,
+//! and a socket that becomes readable when any of it changes.
+//!
+//! Every exchange has a deadline. Facts are plain values, so that planners can be tested without a
+//! kernel; the wire format is that of `netlink-packet-route`.
+
+mod connection;
+mod decode;
+mod encode;
+mod monitor;
+
+pub use connection::Connection;
+pub use monitor::Monitor;
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// The main routing table (linux/rtnetlink.h, `RT_TABLE_MAIN`).
+pub const TABLE_MAIN: u32 = 254;
+
+/// Why an exchange with the kernel failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The socket could not be made or used.
+    #[error("{operation}: {source}")]
+    Socket {
+        /// What was being done.
+        operation: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The kernel did not answer in time.
+    #[error("{operation}: no answer from the kernel in {} ms", .limit.as_millis())]
+    Deadline {
+        /// What was being done.
+        operation: &'static str,
+        /// The time it had.
+        limit: std::time::Duration,
+    },
+    /// The kernel refused.
+    #[error("{operation} {operand}: {source}")]
+    Refused {
+        /// What was being done.
+        operation: &'static str,
+        /// To what.
+        operand: String,
+        /// The kernel's reason.
+        source: std::io::Error,
+    },
+    /// The list changed while it was read, every time it was tried.
+    #[error("{operation}: the list keeps changing while it is read")]
+    Interrupted {
+        /// What was being done.
+        operation: &'static str,
+    },
+}
+
+impl Error {
+    /// The kernel's error number, where it refused.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Refused { source, .. } | Self::Socket { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number for it.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Somebody switched it on.
+    pub up: bool,
+    /// It has a partner: cable and link, or a session.
+    pub carrier: bool,
+}
+
+/// An address of an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The interface.
+    pub link: u32,
+    /// Our own address.
+    pub address: IpAddr,
+    /// Length of the network's prefix.
+    pub prefix: u8,
+    /// Valid beyond the link (scope `global`).
+    pub global: bool,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The destination; the unspecified address with prefix 0 is the default route.
+    pub destination: IpAddr,
+    /// Length of the destination's prefix.
+    pub prefix: u8,
+    /// The next hop; none on a point-to-point link or a link of the destination's own.
+    pub gateway: Option<IpAddr>,
+    /// The interface out.
+    pub link: Option<u32>,
+    /// The lower, the better. IPv6 has no 0: the kernel makes it 1024.
+    pub metric: u32,
+    /// The table.
+    pub table: u32,
+    /// Who made it (linux/rtnetlink.h, `RTPROT_*`).
+    pub protocol: u8,
+}
+
+impl Route {
+    /// Whether it is a default route.
+    pub fn is_default(&self) -> bool {
+        self.prefix == 0
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.destination, self.prefix)?;
+        if let Some(gateway) = self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        if let Some(link) = self.link {
+            write!(f, " on link {link}")?;
+        }
+        write!(f, " metric {} table {}", self.metric, self.table)
+    }
+}
+
+/// A policy rule: packets from a source look into a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Packets from this address; none is any, of the family below.
+    pub source: Option<(IpAddr, u8)>,
+    /// Whether it is a rule of IPv4.
+    pub ipv4: bool,
+    /// The table to look into.
+    pub table: u32,
+    /// The lower, the earlier.
+    pub priority: u32,
+    /// Who made it.
+    pub protocol: u8,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Some((address, prefix)) => write!(f, "from {address}/{prefix}")?,
+            None => f.write_str("from all")?,
+        }
+        write!(f, " table {} priority {}", self.table, self.priority)
+    }
+}

@@ -1,0 +1,47 @@
+//! What the packet filter and the kernel's network settings should be, and how far what is loaded
+//! is from it.
+//!
+//! Nothing here runs a command or reads a file: `netguard` does, and hands the text in. That keeps
+//! the rules testable to the byte and lets a test load them into a real kernel.
+
+mod canonical;
+mod desired;
+mod loaded;
+mod names;
+mod policy;
+mod sysctls;
+
+pub use canonical::canonical_rule;
+pub use desired::desired;
+pub use loaded::{Loaded, ParseError, plan};
+pub use names::{InterfacePattern, NameError, Network};
+pub use policy::{Family, OpenPort, Policy, Transport};
+pub use sysctls::{Sysctl, Unless, sysctls};
+
+use std::collections::BTreeMap;
+
+/// Our chains begin with this; every other chain and rule belongs to somebody else and stays.
+pub const CHAIN_PREFIX: &str = "FB-";
+
+/// The part of one family's packet filter that is ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ruleset {
+    /// By table name (`filter`, `mangle`, `nat`). A table without anything of ours is not listed.
+    pub tables: BTreeMap<String, OwnTable>,
+}
+
+impl Ruleset {
+    /// How many rules there are, jumps from built-in chains included.
+    pub fn rules(&self) -> usize {
+        self.tables.values().map(|t| t.chains.values().map(Vec::len).sum::<usize>() + t.jumps.len()).sum()
+    }
+}
+
+/// Our chains in one table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnTable {
+    /// Rules by chain, in order, each in canonical form and without its `-A CHAIN`.
+    pub chains: BTreeMap<String, Vec<String>>,
+    /// `(built-in chain, our chain)`, sorted. One listed twice is there twice.
+    pub jumps: Vec<(String, String)>,
+}
