@@ -36,8 +36,8 @@ for slot in ${BOOT_ORDER}; do
   if test ${tries} -gt 0; then
     echo "failberry: slot ${name}, ${tries} tries left"
     if test "${BOOT_COUNT}" = "yes"; then
-      setexpr tries ${tries} - 1
-      setenv BOOT_${slot}_LEFT ${tries}
+      # straight into its variable: setexpr always writes the environment, which hides shell variables
+      setexpr BOOT_${slot}_LEFT ${tries} - 1
       run save_counters
     fi
     if load mmc 0:${part} ${kernel_at} /boot/vmlinuz; then
