@@ -113,3 +113,97 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// A kernel that lacks address translation: `nat` is refused when it is loaded, not when it is checked.
+    #[derive(Default)]
+    struct WithoutNat {
+        tables: BTreeMap<(Family, String), String>,
+        refuses: bool,
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("iptables-restore: no chain/target/match by that name")]
+    struct Refused;
+
+    impl Firewall for WithoutNat {
+        type Error = Refused;
+
+        fn save(&mut self, family: Family) -> Result<String, Refused> {
+            Ok(self.tables.iter().filter(|((f, _), _)| *f == family).map(|(_, text)| text.as_str()).collect())
+        }
+
+        /// Each table is a transaction, in order (iptables-restore 1.8.9 and 1.8.11).
+        fn restore(&mut self, family: Family, input: &str, only_test: bool) -> Result<(), Refused> {
+            if only_test {
+                return Ok(());
+            }
+            for table in input.split_inclusive("COMMIT\n") {
+                let name = table.lines().next().unwrap_or_default().to_owned();
+                if self.refuses && name == "*nat" {
+                    return Err(Refused);
+                }
+                // Whole tables only, as `plan` writes them when nothing was there.
+                self.tables.insert((family, name), table.to_owned());
+            }
+            Ok(())
+        }
+    }
+
+    struct ReadOnly;
+
+    impl Settings for ReadOnly {
+        fn read(&self, path: &str) -> io::Result<String> {
+            if path.contains("eth0") { Err(io::ErrorKind::NotFound.into()) } else { Ok("0".to_owned()) }
+        }
+
+        fn write(&mut self, _: &str, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::ReadOnlyFilesystem.into())
+        }
+    }
+
+    fn policy(port: u16) -> Policy {
+        let mut policy = Policy::standard("eth0".parse().unwrap());
+        policy.open_ports[0].port = port;
+        policy
+    }
+
+    #[test]
+    fn denying_by_default_stays_when_the_rest_of_the_first_load_fails() {
+        let firewall = WithoutNat { refuses: true, ..WithoutNat::default() };
+        let mut driver = Driver { firewall, settings: ReadOnly };
+        let findings = driver.check(&policy(9000));
+        let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
+        assert!(why.starts_with("load the rules: iptables-restore:"), "{why}");
+        let kept = driver.firewall.save(Family::V4).unwrap();
+        assert!(kept.contains("-A FB-INPUT -j DROP") && kept.contains("-A INPUT -j FB-INPUT"), "{kept}");
+    }
+
+    #[test]
+    fn a_complete_older_set_is_brought_back_when_a_new_one_fails_half_way() {
+        let mut driver = Driver { firewall: WithoutNat::default(), settings: ReadOnly };
+        driver.check(&policy(9000));
+        let before = driver.loaded(Family::V4).unwrap();
+        driver.firewall.refuses = true;
+        let gateway = Policy { wired_uplink: true, ..policy(9001) };
+        let findings = driver.check(&gateway);
+        let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
+        assert!(why.ends_with("; rolled back"), "{why}");
+        let filter = |rules: &Ruleset| rules.tables["filter"].chains.clone();
+        assert_eq!(filter(&driver.loaded(Family::V4).unwrap()), filter(&before));
+    }
+
+    #[test]
+    fn a_read_only_proc_is_named_and_a_missing_interface_is_fine() {
+        let mut driver = Driver { firewall: WithoutNat::default(), settings: ReadOnly };
+        let findings = driver.check(&policy(9000));
+        let Finding::Failed(why) = &findings.settings["net/ipv4/ip_forward"] else { panic!("{findings:?}") };
+        assert_eq!(why, "set net/ipv4/ip_forward from 0 to 1: read-only filesystem or storage medium");
+        assert_eq!(findings.settings["net/ipv6/conf/eth0/accept_ra"], Finding::Absent);
+        assert_eq!(findings.settings["net/ipv4/conf/all/accept_redirects"], Finding::Same);
+    }
+}
