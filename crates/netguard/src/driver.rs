@@ -2,12 +2,16 @@
 
 use crate::machine::{Finding, Findings};
 use ruleset::{Family, Loaded, Policy, Ruleset, Sysctl, Unless, desired, plan, sysctls};
+use std::collections::BTreeMap;
 use std::io;
 
 /// The packet filter of one network namespace.
 pub trait Firewall {
     /// Why it did not obey.
     type Error: std::error::Error;
+
+    /// A number that changes whenever any rule does; none if that cannot be told.
+    fn generation(&self) -> Option<u32>;
 
     /// Everything that is loaded, as `iptables-save` prints it.
     ///
@@ -44,6 +48,15 @@ pub struct Driver<F, S> {
     pub firewall: F,
     /// The settings.
     pub settings: S,
+    /// What was in place, and at which generation.
+    in_place: BTreeMap<Family, (u32, Ruleset)>,
+}
+
+impl<F, S> Driver<F, S> {
+    /// Knows nothing yet.
+    pub fn new(firewall: F, settings: S) -> Self {
+        Self { firewall, settings, in_place: BTreeMap::new() }
+    }
 }
 
 impl<F: Firewall, S: Settings> Driver<F, S> {
@@ -63,6 +76,21 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
     }
 
     fn firewall(&mut self, family: Family, want: &Ruleset) -> Result<Finding, String> {
+        // Asked before the rules are read: a change in between is seen now or has a new number next time.
+        let generation = self.firewall.generation();
+        let known = self.in_place.get(&family);
+        if known.is_some_and(|(at, rules)| Some(*at) == generation && rules == want) {
+            return Ok(Finding::Same);
+        }
+        let finding = self.put_right(family, want);
+        match (&finding, generation) {
+            (Ok(Finding::Same), Some(at)) => self.in_place.insert(family, (at, want.clone())),
+            _ => self.in_place.remove(&family),
+        };
+        finding
+    }
+
+    fn put_right(&mut self, family: Family, want: &Ruleset) -> Result<Finding, String> {
         let before = self.loaded(family)?;
         let Some(input) = plan(&before, want) else { return Ok(Finding::Same) };
         self.firewall.restore(family, &input, true).map_err(|e| format!("check the rules: {e}"))?;
@@ -117,7 +145,6 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     /// A kernel that lacks address translation: `nat` is refused when it is loaded, not when it is checked.
     #[derive(Default)]
@@ -132,6 +159,10 @@ mod tests {
 
     impl Firewall for WithoutNat {
         type Error = Refused;
+
+        fn generation(&self) -> Option<u32> {
+            None
+        }
 
         fn save(&mut self, family: Family) -> Result<String, Refused> {
             Ok(self.tables.iter().filter(|((f, _), _)| *f == family).map(|(_, text)| text.as_str()).collect())
@@ -175,7 +206,7 @@ mod tests {
     #[test]
     fn denying_by_default_stays_when_the_rest_of_the_first_load_fails() {
         let firewall = WithoutNat { refuses: true, ..WithoutNat::default() };
-        let mut driver = Driver { firewall, settings: ReadOnly };
+        let mut driver = Driver::new(firewall, ReadOnly);
         let findings = driver.check(&policy(9000));
         let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
         assert!(why.starts_with("load the rules: iptables-restore:"), "{why}");
@@ -185,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_complete_older_set_is_brought_back_when_a_new_one_fails_half_way() {
-        let mut driver = Driver { firewall: WithoutNat::default(), settings: ReadOnly };
+        let mut driver = Driver::new(WithoutNat::default(), ReadOnly);
         driver.check(&policy(9000));
         let before = driver.loaded(Family::V4).unwrap();
         driver.firewall.refuses = true;
@@ -199,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_read_only_proc_is_named_and_a_missing_interface_is_fine() {
-        let mut driver = Driver { firewall: WithoutNat::default(), settings: ReadOnly };
+        let mut driver = Driver::new(WithoutNat::default(), ReadOnly);
         let findings = driver.check(&policy(9000));
         let Finding::Failed(why) = &findings.settings["net/ipv4/ip_forward"] else { panic!("{findings:?}") };
         assert_eq!(why, "set net/ipv4/ip_forward from 0 to 1: read-only filesystem or storage medium");

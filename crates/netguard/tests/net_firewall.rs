@@ -1,6 +1,6 @@
 //! The real packet filter and real sysctls, in network namespaces.
 
-use netguard::{Driver, Finding, Findings, Iptables, ProcSys, on_link_networks};
+use netguard::{Driver, Finding, Findings, Firewall, Iptables, ProcSys, on_link_networks};
 use ruleset::{Family, Policy};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -25,7 +25,7 @@ fn policy() -> Policy {
 
 fn check(pi: &Namespace, policy: Policy) -> Findings {
     pi.run(move || {
-        let mut driver = Driver { firewall: Iptables::find(), settings: ProcSys::new(&Root::system()) };
+        let mut driver = Driver::new(Iptables::find(), ProcSys::new(&Root::system()));
         driver.check(&policy)
     })
 }
@@ -81,6 +81,49 @@ fn what_others_break_is_put_right_and_what_others_add_stays() {
         assert_nothing_to_do(&check(&pi, policy()));
     }
     assert!(pi.sh("iptables-save").contains("-A INPUT -i docker0 -j ACCEPT"));
+}
+
+/// The real thing, counting how often everything is listed.
+struct Counting(Iptables, u32);
+
+impl Firewall for Counting {
+    type Error = sysio::CommandError;
+
+    fn generation(&self) -> Option<u32> {
+        self.0.generation()
+    }
+
+    fn save(&mut self, family: Family) -> Result<String, Self::Error> {
+        self.1 += 1;
+        self.0.save(family)
+    }
+
+    fn restore(&mut self, family: Family, input: &str, only_test: bool) -> Result<(), Self::Error> {
+        self.0.restore(family, input, only_test)
+    }
+}
+
+#[test]
+fn an_unchanged_rule_set_is_recognised_without_listing_it() {
+    let pi = Namespace::new();
+    pi.run(|| {
+        let mut driver = Driver::new(Counting(Iptables::find(), 0), ProcSys::new(&Root::system()));
+        driver.check(&policy());
+        driver.check(&policy());
+        let listed = driver.firewall.1;
+        for _ in 0..5 {
+            assert_nothing_to_do(&driver.check(&policy()));
+        }
+        assert_eq!(driver.firewall.1, listed);
+        // A rule of somebody else is a change like any other: it is looked at, and left alone.
+        driver
+            .firewall
+            .0
+            .restore(Family::V4, "*filter\n-A INPUT -i docker0 -j ACCEPT\nCOMMIT\n", false)
+            .unwrap();
+        assert_nothing_to_do(&driver.check(&policy()));
+        assert_eq!(driver.firewall.1, listed + 2);
+    });
 }
 
 #[test]
