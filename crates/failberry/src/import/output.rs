@@ -17,6 +17,7 @@ const SLICE_MODE: u32 = 0o440;
 fn group_of(daemon: &str) -> &'static str {
     match daemon {
         "statusd" => "failberry-status",
+        "uplink" => "failberry-uplink",
         _ => "root",
     }
 }
