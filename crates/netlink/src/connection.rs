@@ -217,8 +217,12 @@ impl Connection {
 
 /// A socket that hears the multicast `groups`.
 pub(crate) fn open(groups: u32) -> Result<OwnedFd, Error> {
+    open_protocol(SockProtocol::NetlinkRoute, groups)
+}
+
+pub(crate) fn open_protocol(protocol: SockProtocol, groups: u32) -> Result<OwnedFd, Error> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)
         .map_err(|e| failed("open netlink socket", e))?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups)).map_err(|e| failed("bind netlink socket", e))?;
     Ok(socket)
@@ -238,7 +242,7 @@ fn messages(mut bytes: &[u8]) -> Vec<Answer> {
     list
 }
 
-fn wait(socket: &OwnedFd, end: Instant, operation: &'static str) -> Result<(), Error> {
+pub(crate) fn wait(socket: &OwnedFd, end: Instant, operation: &'static str) -> Result<(), Error> {
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -253,11 +257,11 @@ fn wait(socket: &OwnedFd, end: Instant, operation: &'static str) -> Result<(), E
     }
 }
 
-fn failed(operation: &'static str, errno: Errno) -> Error {
+pub(crate) fn failed(operation: &'static str, errno: Errno) -> Error {
     Error::Socket { operation, source: errno.into() }
 }
 
-fn refused(operation: &'static str, operand: String, code: i32) -> Error {
+pub(crate) fn refused(operation: &'static str, operand: String, code: i32) -> Error {
     Error::Refused { operation, operand, source: std::io::Error::from_raw_os_error(code.abs()) }
 }
 

@@ -7,9 +7,11 @@
 mod connection;
 mod decode;
 mod encode;
+mod generation;
 mod monitor;
 
 pub use connection::Connection;
+pub use generation::firewall_generation;
 pub use monitor::Monitor;
 
 use std::fmt;

@@ -17,6 +17,7 @@ const SLICE_MODE: u32 = 0o440;
 fn group_of(daemon: &str) -> &'static str {
     match daemon {
         "statusd" => "failberry-status",
+        "uplink" => "failberry-uplink",
         _ => "root",
     }
 }
@@ -82,6 +83,22 @@ pub(super) fn remove_leftovers(store: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_daemon_can_read_its_slice_as_the_group_its_unit_names() {
+        let overlays = concat!(env!("CARGO_MANIFEST_DIR"), "/../../overlay");
+        let mut checked = 0;
+        for overlay in fs::read_dir(overlays).unwrap() {
+            let units = overlay.unwrap().path().join("usr/lib/systemd/system");
+            for daemon in config::daemons() {
+                let Ok(unit) = fs::read_to_string(units.join(format!("{daemon}.service"))) else { continue };
+                let group = unit.lines().find_map(|line| line.strip_prefix("Group=")).unwrap_or("root");
+                assert_eq!(group_of(daemon), group, "{daemon}");
+                checked += 1;
+            }
+        }
+        assert!(checked > 0, "no unit of any reader in {overlays}");
+    }
 
     #[test]
     fn groups_are_found_by_their_whole_name() {
