@@ -28,6 +28,7 @@ enum Life {
 
 /// One stick and its network.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Stick {
     timing: Timing,
     persistent: Persistent,
@@ -319,7 +320,7 @@ impl Stick {
     }
 }
 
-/// A SERIAL_STATE notification (USB CDC PSTN 1.2 section 6.5.4); Linux reads its DCD bit in
+/// A `SERIAL_STATE` notification (USB CDC PSTN 1.2 section 6.5.4); Linux reads its DCD bit in
 /// `option_instat_callback`.
 fn serial_state(interface: u8, carrier: bool) -> Vec<u8> {
     const DCD: u8 = 0x01;

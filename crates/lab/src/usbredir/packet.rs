@@ -83,18 +83,18 @@ pub enum FromGuest {
     },
     /// Bus reset; there is no answer.
     Reset,
-    /// SET_CONFIGURATION.
+    /// `SET_CONFIGURATION`.
     SetConfiguration(u8),
-    /// GET_CONFIGURATION.
+    /// `GET_CONFIGURATION`.
     GetConfiguration,
-    /// SET_INTERFACE.
+    /// `SET_INTERFACE`.
     SetAlt {
         /// Interface number.
         interface: u8,
         /// Alternate setting.
         alt: u8,
     },
-    /// GET_INTERFACE.
+    /// `GET_INTERFACE`.
     GetAlt(u8),
     /// Poll an interrupt endpoint from now on.
     StartInterrupt(u8),
@@ -168,9 +168,9 @@ pub enum ToGuest {
     },
     /// It has gone.
     Disconnect,
-    /// Answer to SET_ and GET_CONFIGURATION.
+    /// Answer to SET_ and `GET_CONFIGURATION`.
     ConfigurationStatus(Status, u8),
-    /// Answer to SET_ and GET_INTERFACE: status, interface, alternate setting.
+    /// Answer to SET_ and `GET_INTERFACE`: status, interface, alternate setting.
     AltStatus(Status, u8, u8),
     /// Answer to start and stop of interrupt polling.
     InterruptStatus(Status, u8),
@@ -366,8 +366,12 @@ fn write(packet: &ToGuest, agreed: u32) -> (u32, Vec<u8>) {
         ToGuest::ConfigurationStatus(status, value) => {
             (kind::CONFIGURATION_STATUS, vec![status.code(), *value])
         }
-        ToGuest::AltStatus(status, interface, alt) => (kind::ALT_STATUS, vec![status.code(), *interface, *alt]),
-        ToGuest::InterruptStatus(status, endpoint) => (kind::INTERRUPT_STATUS, vec![status.code(), *endpoint]),
+        ToGuest::AltStatus(status, interface, alt) => {
+            (kind::ALT_STATUS, vec![status.code(), *interface, *alt])
+        }
+        ToGuest::InterruptStatus(status, endpoint) => {
+            (kind::INTERRUPT_STATUS, vec![status.code(), *endpoint])
+        }
         ToGuest::Control(status, control) => (kind::CONTROL, control_body(*status, control)),
         ToGuest::BulkOut(status, endpoint, length) => {
             (kind::BULK, bulk_header(*status, *endpoint, *length, agreed))
@@ -416,7 +420,8 @@ fn bulk_header(status: Status, endpoint: u8, length: usize, agreed: u32) -> Vec<
 
 /// Four tables with one entry per endpoint slot; 255 marks an absent endpoint.
 fn ep_info(endpoints: &[Endpoint], agreed: u32) -> Vec<u8> {
-    let (mut kinds, mut intervals, mut interfaces) = ([255_u8; ENDPOINTS], [0_u8; ENDPOINTS], [0_u8; ENDPOINTS]);
+    let (mut kinds, mut intervals, mut interfaces) =
+        ([255_u8; ENDPOINTS], [0_u8; ENDPOINTS], [0_u8; ENDPOINTS]);
     let mut sizes = [0_u16; ENDPOINTS];
     let control = |address| Endpoint {
         address,
@@ -456,4 +461,66 @@ fn interface_info(classes: &[[u8; 3]]) -> Vec<u8> {
 /// Index of an endpoint address in the tables: OUT first, then IN.
 fn slot(address: u8) -> usize {
     usize::from(address & 0x0f) | usize::from(address & 0x80) >> 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(kind: u32, id: &[u8], body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len()).unwrap();
+        [&kind.to_le_bytes()[..], &length.to_le_bytes(), id, body].concat()
+    }
+
+    fn hello(caps: u32) -> Vec<u8> {
+        bytes(0, &[0; 4], &[&[0; 64][..], &caps.to_le_bytes()].concat())
+    }
+
+    #[test]
+    fn headers_grow_once_both_sides_have_said_hello() {
+        let mut codec = Codec::default();
+        assert_eq!(codec.encode(0, &ToGuest::Hello).len(), 12 + 68);
+        codec.push(&hello(u32::MAX));
+        assert_eq!(codec.next_packet(), Ok(Some((0, FromGuest::Hello { caps: u32::MAX }))));
+        assert_eq!(codec.encode(1 << 40, &ToGuest::Disconnect), bytes(2, &[0, 0, 0, 0, 0, 1, 0, 0], &[]));
+        codec.push(&bytes(101, &[7, 0, 0, 0, 0, 0, 0, 0], &[0x81, 0, 0, 0, 0, 0, 0, 0, 1, 0]));
+        let expected = FromGuest::BulkIn { endpoint: 0x81, length: 0x1_0000 };
+        assert_eq!(codec.next_packet(), Ok(Some((7, expected))));
+    }
+
+    #[test]
+    fn an_old_peer_keeps_the_short_forms() {
+        let mut codec = Codec::default();
+        codec.push(&hello(0));
+        codec.next_packet().unwrap();
+        codec.push(&bytes(101, &[9, 0, 0, 0], &[1, 0, 2, 0, 0, 0, 0, 0, b'h', b'i']));
+        let expected = FromGuest::BulkOut { endpoint: 1, data: b"hi".to_vec() };
+        assert_eq!(codec.next_packet(), Ok(Some((9, expected))));
+        let (vendor, product, version) = (1, 2, 3);
+        assert_eq!(codec.encode(0, &ToGuest::Connect { vendor, product, version }).len(), 12 + 8);
+    }
+
+    #[test]
+    fn packets_may_come_byte_by_byte() {
+        let mut codec = Codec::default();
+        let wire = hello(0);
+        for byte in &wire[..wire.len() - 1] {
+            codec.push(&[*byte]);
+            assert_eq!(codec.next_packet(), Ok(None));
+        }
+        codec.push(&wire[wire.len() - 1..]);
+        assert!(matches!(codec.next_packet(), Ok(Some(_))));
+    }
+
+    #[test]
+    fn impossible_lengths_are_errors_and_not_allocations() {
+        let mut codec = Codec::default();
+        codec.push(&[[101_u32.to_le_bytes(), u32::MAX.to_le_bytes()].concat(), vec![0; 4]].concat());
+        assert!(matches!(codec.next_packet(), Err(PacketError::TooLong { kind: 101, .. })));
+        for kind in [0, 6, 9, 10, 15, 16, 100, 101] {
+            let mut codec = Codec::default();
+            codec.push(&bytes(kind, &[0; 4], &[]));
+            assert_eq!(codec.next_packet(), Err(PacketError::TooShort { kind, length: 0 }));
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub enum UsbEvent {
 enum Pending {
     Control(Control),
     BulkIn(u8, usize),
-    BulkOut(u8, usize),
+    BulkOut(u8),
     Configuration(u8),
     Alt(u8, u8),
 }
@@ -200,7 +200,7 @@ impl Port {
     fn never_answer(&mut self, id: u64, packet: FromGuest) -> Option<UsbEvent> {
         let pending = match packet {
             FromGuest::Control(control) => Pending::Control(control),
-            FromGuest::BulkOut { endpoint, data } => Pending::BulkOut(endpoint, data.len()),
+            FromGuest::BulkOut { endpoint, .. } => Pending::BulkOut(endpoint),
             FromGuest::SetConfiguration(value) => Pending::Configuration(value),
             FromGuest::GetConfiguration => Pending::Configuration(0),
             FromGuest::SetAlt { interface, alt } => Pending::Alt(interface, alt),
@@ -281,7 +281,7 @@ impl Port {
                 self.waiting.entry(endpoint).or_default().retain(|waiting| *waiting != id);
                 ToGuest::BulkIn(Status::Cancelled, endpoint, Vec::new())
             }
-            Some(Pending::BulkOut(endpoint, _)) => ToGuest::BulkOut(Status::Cancelled, endpoint, 0),
+            Some(Pending::BulkOut(endpoint)) => ToGuest::BulkOut(Status::Cancelled, endpoint, 0),
             Some(Pending::Configuration(value)) => ToGuest::ConfigurationStatus(Status::Cancelled, value),
             Some(Pending::Alt(interface, alt)) => ToGuest::AltStatus(Status::Cancelled, interface, alt),
             // Already answered: the answer and the cancellation crossed.
