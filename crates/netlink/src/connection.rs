@@ -83,7 +83,7 @@ impl Connection {
     /// See [`Error`].
     pub fn replace_route(&mut self, route: &Route) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRoute(encode::route(route));
-        self.order("set route", NLM_F_CREATE | NLM_F_REPLACE, message, || format!("{route:?}"))
+        self.order("set route", NLM_F_CREATE | NLM_F_REPLACE, message, || route.to_string())
     }
 
     /// Deletes a route; one that is gone already is fine.
@@ -93,10 +93,7 @@ impl Connection {
     pub fn delete_route(&mut self, route: &Route) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelRoute(encode::route(route));
         // ESRCH: no such route; ENODEV: its interface went, and the route with it.
-        fine_if(
-            self.order("delete route", 0, message, || format!("{route:?}")),
-            &[Errno::ESRCH, Errno::ENODEV],
-        )
+        fine_if(self.order("delete route", 0, message, || route.to_string()), &[Errno::ESRCH, Errno::ENODEV])
     }
 
     /// Adds a rule; one that is there already is fine.
@@ -106,7 +103,7 @@ impl Connection {
     pub fn add_rule(&mut self, rule: &Rule) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRule(encode::rule(rule));
         fine_if(
-            self.order("add rule", NLM_F_CREATE | NLM_F_EXCL, message, || format!("{rule:?}")),
+            self.order("add rule", NLM_F_CREATE | NLM_F_EXCL, message, || rule.to_string()),
             &[Errno::EEXIST],
         )
     }
@@ -117,7 +114,7 @@ impl Connection {
     /// See [`Error`].
     pub fn delete_rule(&mut self, rule: &Rule) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelRule(encode::rule(rule));
-        fine_if(self.order("delete rule", 0, message, || format!("{rule:?}")), &[Errno::ENOENT, Errno::ESRCH])
+        fine_if(self.order("delete rule", 0, message, || rule.to_string()), &[Errno::ENOENT, Errno::ESRCH])
     }
 
     fn dump(
