@@ -9,7 +9,8 @@ use super::firmware::{Call, Firmware, FwAction, FwEvent, Persistent};
 use super::sim::Sim;
 use super::{Personality, StickCommand, StickConfig, StickState, Timing, descriptors};
 use crate::carrier::network::{NetAction, Network};
-use crate::usbredir::packet::{Control, PacketError};
+use crate::usbredir::codec::PacketError;
+use crate::usbredir::packet::Control;
 use crate::usbredir::{Port, UsbEvent};
 
 /// Text the firmware holds back for a port nobody reads: a 4 KiB buffer, then it is lost.

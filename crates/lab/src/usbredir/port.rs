@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::packet::{Codec, Control, Endpoint, FromGuest, PacketError, Status, ToGuest};
+use super::codec::{Codec, PacketError};
+use super::packet::{Control, Endpoint, FromGuest, Status, ToGuest};
 
 /// What is plugged in.
 #[derive(Debug, Clone)]
