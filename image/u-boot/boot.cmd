@@ -36,8 +36,8 @@ for slot in ${BOOT_ORDER}; do
   if test ${tries} -gt 0; then
     echo "failberry: slot ${name}, ${tries} tries left"
     if test "${BOOT_COUNT}" = "yes"; then
-      setexpr tries ${tries} - 1
-      setenv BOOT_${slot}_LEFT ${tries}
+      # straight into its variable: setexpr always writes the environment, which hides shell variables
+      setexpr BOOT_${slot}_LEFT ${tries} - 1
       run save_counters
     fi
     if load mmc 0:${part} ${kernel_at} /boot/vmlinuz; then
@@ -46,7 +46,7 @@ for slot in ${BOOT_ORDER}; do
       # The slot's device tree fits the slot's kernel; ft_board_setup() and fdt_fixup_ethernet() carry
       # over what the firmware knows (MAC, serial, memory, CMA). A board we have no file for boots with
       # the firmware's own tree.
-      if load mmc 0:${part} ${fdt_at} /boot/dtbs/${fdtfile}; then dtb=${fdt_at}; else dtb=${fdt_addr}; echo "failberry: no ${fdtfile} in slot ${name}, using the firmware's device tree"; fi
+      if load mmc 0:${part} ${fdt_at} /boot/dtbs/${fdtfile}; then dtb=${fdt_at}; else dtb=${fdt_addr}; echo "failberry: no ${fdtfile} in slot ${name}, using the device tree of the firmware"; fi
       if load mmc 0:${part} ${initramfs_at} /boot/initramfs.img; then
         setenv bootargs "console=tty0 console=ttyS1,115200 failberry.slot=${name} net.ifnames=0 panic=10 quiet"
         echo "failberry: starting linux from slot ${name}"

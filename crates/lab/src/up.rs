@@ -20,7 +20,7 @@ const READY: Duration = Duration::from_secs(600);
 /// A forgotten run ends after a day.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often a person is told what is waited for.
-const REMIND: Duration = Duration::from_secs(15);
+const REMIND: Duration = Duration::from_secs(30);
 /// Ports of the appliance: ARCHITECTURE.md.
 const STATUS: u16 = 80;
 const HEALTH: u16 = 9000;

@@ -2,12 +2,16 @@
 
 use crate::machine::{Finding, Findings};
 use ruleset::{Family, Loaded, Policy, Ruleset, Sysctl, Unless, desired, plan, sysctls};
+use std::collections::BTreeMap;
 use std::io;
 
 /// The packet filter of one network namespace.
 pub trait Firewall {
     /// Why it did not obey.
     type Error: std::error::Error;
+
+    /// A number that changes whenever any rule does; none if that cannot be told.
+    fn generation(&self) -> Option<u32>;
 
     /// Everything that is loaded, as `iptables-save` prints it.
     ///
@@ -44,6 +48,15 @@ pub struct Driver<F, S> {
     pub firewall: F,
     /// The settings.
     pub settings: S,
+    /// What was in place, and at which generation.
+    in_place: BTreeMap<Family, (u32, Ruleset)>,
+}
+
+impl<F, S> Driver<F, S> {
+    /// Knows nothing yet.
+    pub fn new(firewall: F, settings: S) -> Self {
+        Self { firewall, settings, in_place: BTreeMap::new() }
+    }
 }
 
 impl<F: Firewall, S: Settings> Driver<F, S> {
@@ -63,6 +76,21 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
     }
 
     fn firewall(&mut self, family: Family, want: &Ruleset) -> Result<Finding, String> {
+        // Asked before the rules are read: a change in between is seen now or has a new number next time.
+        let generation = self.firewall.generation();
+        let known = self.in_place.get(&family);
+        if known.is_some_and(|(at, rules)| Some(*at) == generation && rules == want) {
+            return Ok(Finding::Same);
+        }
+        let finding = self.put_right(family, want);
+        match (&finding, generation) {
+            (Ok(Finding::Same), Some(at)) => self.in_place.insert(family, (at, want.clone())),
+            _ => self.in_place.remove(&family),
+        };
+        finding
+    }
+
+    fn put_right(&mut self, family: Family, want: &Ruleset) -> Result<Finding, String> {
         let before = self.loaded(family)?;
         let Some(input) = plan(&before, want) else { return Ok(Finding::Same) };
         self.firewall.restore(family, &input, true).map_err(|e| format!("check the rules: {e}"))?;
@@ -111,5 +139,102 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
             Ok(()) => Finding::Changed,
             Err(e) => Finding::Failed(format!("set {path} from {value} to {}: {e}", sysctl.value)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel that lacks address translation: `nat` is refused when it is loaded, not when it is checked.
+    #[derive(Default)]
+    struct WithoutNat {
+        tables: BTreeMap<(Family, String), String>,
+        refuses: bool,
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("iptables-restore: no chain/target/match by that name")]
+    struct Refused;
+
+    impl Firewall for WithoutNat {
+        type Error = Refused;
+
+        fn generation(&self) -> Option<u32> {
+            None
+        }
+
+        fn save(&mut self, family: Family) -> Result<String, Refused> {
+            Ok(self.tables.iter().filter(|((f, _), _)| *f == family).map(|(_, text)| text.as_str()).collect())
+        }
+
+        /// Each table is a transaction, in order (iptables-restore 1.8.9 and 1.8.11).
+        fn restore(&mut self, family: Family, input: &str, only_test: bool) -> Result<(), Refused> {
+            if only_test {
+                return Ok(());
+            }
+            for table in input.split_inclusive("COMMIT\n") {
+                let name = table.lines().next().unwrap_or_default().to_owned();
+                if self.refuses && name == "*nat" {
+                    return Err(Refused);
+                }
+                // Whole tables only, as `plan` writes them when nothing was there.
+                self.tables.insert((family, name), table.to_owned());
+            }
+            Ok(())
+        }
+    }
+
+    struct ReadOnly;
+
+    impl Settings for ReadOnly {
+        fn read(&self, path: &str) -> io::Result<String> {
+            if path.contains("eth0") { Err(io::ErrorKind::NotFound.into()) } else { Ok("0".to_owned()) }
+        }
+
+        fn write(&mut self, _: &str, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::ReadOnlyFilesystem.into())
+        }
+    }
+
+    fn policy(port: u16) -> Policy {
+        let mut policy = Policy::standard("eth0".parse().unwrap());
+        policy.open_ports[0].port = port;
+        policy
+    }
+
+    #[test]
+    fn denying_by_default_stays_when_the_rest_of_the_first_load_fails() {
+        let firewall = WithoutNat { refuses: true, ..WithoutNat::default() };
+        let mut driver = Driver::new(firewall, ReadOnly);
+        let findings = driver.check(&policy(9000));
+        let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
+        assert!(why.starts_with("load the rules: iptables-restore:"), "{why}");
+        let kept = driver.firewall.save(Family::V4).unwrap();
+        assert!(kept.contains("-A FB-INPUT -j DROP") && kept.contains("-A INPUT -j FB-INPUT"), "{kept}");
+    }
+
+    #[test]
+    fn a_complete_older_set_is_brought_back_when_a_new_one_fails_half_way() {
+        let mut driver = Driver::new(WithoutNat::default(), ReadOnly);
+        driver.check(&policy(9000));
+        let before = driver.loaded(Family::V4).unwrap();
+        driver.firewall.refuses = true;
+        let gateway = Policy { wired_uplink: true, ..policy(9001) };
+        let findings = driver.check(&gateway);
+        let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
+        assert!(why.ends_with("; rolled back"), "{why}");
+        let filter = |rules: &Ruleset| rules.tables["filter"].chains.clone();
+        assert_eq!(filter(&driver.loaded(Family::V4).unwrap()), filter(&before));
+    }
+
+    #[test]
+    fn a_read_only_proc_is_named_and_a_missing_interface_is_fine() {
+        let mut driver = Driver::new(WithoutNat::default(), ReadOnly);
+        let findings = driver.check(&policy(9000));
+        let Finding::Failed(why) = &findings.settings["net/ipv4/ip_forward"] else { panic!("{findings:?}") };
+        assert_eq!(why, "set net/ipv4/ip_forward from 0 to 1: read-only filesystem or storage medium");
+        assert_eq!(findings.settings["net/ipv6/conf/eth0/accept_ra"], Finding::Absent);
+        assert_eq!(findings.settings["net/ipv4/conf/all/accept_redirects"], Finding::Same);
     }
 }

@@ -31,7 +31,7 @@ pub struct Netguard {
 impl Netguard {
     /// For the system below `root`.
     pub fn new(root: &Root, policy: Policy) -> Self {
-        let driver = Driver { firewall: Iptables::find(), settings: ProcSys::new(root) };
+        let driver = Driver::new(Iptables::find(), ProcSys::new(root));
         Self { policy, machine: Machine::default(), driver }
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use sysio::Monotonic;
 
-/// How long something may be wrong before it is noticed. /proc gives no events, and a look costs two
-/// processes.
+/// How long something may be wrong before it is noticed: /proc gives no events. A look at what did not
+/// change costs some reads and three questions to the kernel, no process.
 const PERIOD: Duration = Duration::from_secs(10);
 /// A failed apply is tried again sooner: until it works, the doors may be open.
 const RETRY: Duration = Duration::from_secs(3);

@@ -2,6 +2,7 @@
 
 use config::{Mode, Protocol};
 use ruleset::{OpenPort, Policy, Transport};
+use std::error::Error as _;
 use std::path::Path;
 
 /// The policy of a configuration slice; that of a fresh appliance when there is none.
@@ -12,7 +13,8 @@ pub fn load_policy(slice: &Path) -> Policy {
     let network = match config::load(slice) {
         Ok(config) => config.network,
         Err(error) => {
-            log::warn!("{error}; going on with the policy of a fresh appliance");
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            log::warn!("{error}{cause}; going on with the policy of a fresh appliance");
             config::Network::default()
         }
     };

@@ -40,6 +40,11 @@ impl Iptables {
 impl Firewall for Iptables {
     type Error = CommandError;
 
+    fn generation(&self) -> Option<u32> {
+        // A kernel or a flavour without it is looked at in full every time.
+        netlink::firewall_generation().ok()
+    }
+
     fn save(&mut self, family: Family) -> Result<String, CommandError> {
         Ok(Runner::new(&self.program(family, "save"), [""; 0], LIMIT).run()?.stdout)
     }

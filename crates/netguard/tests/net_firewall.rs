@@ -1,10 +1,13 @@
 //! The real packet filter and real sysctls, in network namespaces.
 
-use netguard::{Driver, Finding, Findings, Iptables, ProcSys, on_link_networks};
+use netguard::{Driver, Finding, Findings, Firewall, Iptables, ProcSys, on_link_networks};
 use ruleset::{Family, Policy};
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 use sysio::Root;
 use testnet::Namespace;
 
@@ -13,13 +16,16 @@ const SILENCE: Duration = Duration::from_millis(700);
 /// One that is accepted is answered at once, even on a busy machine.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// The daemon looks every 10 s; on a busy machine a look takes some, too.
+const REPAIRED: Duration = Duration::from_secs(40);
+
 fn policy() -> Policy {
     Policy::standard("eth0".parse().unwrap())
 }
 
 fn check(pi: &Namespace, policy: Policy) -> Findings {
     pi.run(move || {
-        let mut driver = Driver { firewall: Iptables::find(), settings: ProcSys::new(&Root::system()) };
+        let mut driver = Driver::new(Iptables::find(), ProcSys::new(&Root::system()));
         driver.check(&policy)
     })
 }
@@ -77,6 +83,49 @@ fn what_others_break_is_put_right_and_what_others_add_stays() {
     assert!(pi.sh("iptables-save").contains("-A INPUT -i docker0 -j ACCEPT"));
 }
 
+/// The real thing, counting how often everything is listed.
+struct Counting(Iptables, u32);
+
+impl Firewall for Counting {
+    type Error = sysio::CommandError;
+
+    fn generation(&self) -> Option<u32> {
+        self.0.generation()
+    }
+
+    fn save(&mut self, family: Family) -> Result<String, Self::Error> {
+        self.1 += 1;
+        self.0.save(family)
+    }
+
+    fn restore(&mut self, family: Family, input: &str, only_test: bool) -> Result<(), Self::Error> {
+        self.0.restore(family, input, only_test)
+    }
+}
+
+#[test]
+fn an_unchanged_rule_set_is_recognised_without_listing_it() {
+    let pi = Namespace::new();
+    pi.run(|| {
+        let mut driver = Driver::new(Counting(Iptables::find(), 0), ProcSys::new(&Root::system()));
+        driver.check(&policy());
+        driver.check(&policy());
+        let listed = driver.firewall.1;
+        for _ in 0..5 {
+            assert_nothing_to_do(&driver.check(&policy()));
+        }
+        assert_eq!(driver.firewall.1, listed);
+        // A rule of somebody else is a change like any other: it is looked at, and left alone.
+        driver
+            .firewall
+            .0
+            .restore(Family::V4, "*filter\n-A INPUT -i docker0 -j ACCEPT\nCOMMIT\n", false)
+            .unwrap();
+        assert_nothing_to_do(&driver.check(&policy()));
+        assert_eq!(driver.firewall.1, listed + 2);
+    });
+}
+
 #[test]
 fn forwarding_switched_off_comes_back_without_opening_redirects() {
     let pi = Namespace::new();
@@ -111,7 +160,7 @@ fn reaches(pi: &Namespace, client: &Namespace, address: &str, port: u16) -> bool
         Some(greeting == *b"hi")
     });
     listener.set_nonblocking(true).unwrap();
-    let give_up = std::time::Instant::now() + ANSWER;
+    let give_up = Instant::now() + ANSWER;
     loop {
         if let Ok((mut stream, _)) = listener.accept() {
             stream.write_all(b"hi").unwrap();
@@ -120,7 +169,7 @@ fn reaches(pi: &Namespace, client: &Namespace, address: &str, port: u16) -> bool
         if let Ok(result) = connecting.try_wait() {
             return result == Some(true);
         }
-        assert!(std::time::Instant::now() < give_up, "neither reached nor refused");
+        assert!(Instant::now() < give_up, "neither reached nor refused");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -171,4 +220,49 @@ fn the_house_goes_out_by_the_cellular_line_translated_and_nobody_comes_in() {
     assert!(reaches(&carrier, &house, "100.64.0.1", 80));
     carrier.sh("ip route add 192.168.178.0/24 via 100.64.0.2");
     assert!(!reaches(&house, &carrier, "192.168.178.20", 80));
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until the daemon's snapshot is as wanted.
+fn snapshot(dir: &Path, what: &str, wanted: impl Fn(&Value) -> bool) {
+    let end = Instant::now() + REPAIRED;
+    loop {
+        let read = std::fs::read(dir.join("run/failberry/netguard.json")).ok();
+        let snapshot: Option<Value> = read.and_then(|text| serde_json::from_slice(&text).ok());
+        if snapshot.as_ref().is_some_and(&wanted) {
+            return;
+        }
+        assert!(Instant::now() < end, "{what}: not within {REPAIRED:?}: {snapshot:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_daemon_notices_by_itself_and_says_so() {
+    let pi = Namespace::new();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("run/failberry")).unwrap();
+    std::os::unix::fs::symlink("/proc", dir.path().join("proc")).unwrap();
+    let root = dir.path().to_owned();
+    let _daemon = pi.run(move || {
+        Running(Command::new(env!("CARGO_BIN_EXE_netguard")).arg("--root").arg(root).spawn().unwrap())
+    });
+    snapshot(dir.path(), "applied", |s| s["state"] == "applied" && s["repairs"] == 0);
+    pi.sh("ip6tables -F FB-FORWARD");
+    pi.sh("sysctl -q -w net.ipv4.ip_forward=0");
+    let both = ["firewall-repaired", "sysctl-repaired"];
+    let said =
+        |s: &Value| both.iter().all(|id| s["conditions"].as_array().unwrap().iter().any(|c| c["id"] == *id));
+    // Writing ip_forward resets others, so more than two repairs may be counted.
+    snapshot(dir.path(), "repaired", |s| s["repairs"].as_u64() >= Some(2) && said(s));
+    assert_eq!(pi.sh("sysctl -n net.ipv4.ip_forward"), "1\n");
+    assert!(pi.sh("ip6tables-save").contains("-A FB-FORWARD -j DROP"));
 }

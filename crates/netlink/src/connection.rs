@@ -83,7 +83,7 @@ impl Connection {
     /// See [`Error`].
     pub fn replace_route(&mut self, route: &Route) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRoute(encode::route(route));
-        self.order("set route", NLM_F_CREATE | NLM_F_REPLACE, message, || format!("{route:?}"))
+        self.order("set route", NLM_F_CREATE | NLM_F_REPLACE, message, || route.to_string())
     }
 
     /// Deletes a route; one that is gone already is fine.
@@ -93,10 +93,7 @@ impl Connection {
     pub fn delete_route(&mut self, route: &Route) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelRoute(encode::route(route));
         // ESRCH: no such route; ENODEV: its interface went, and the route with it.
-        fine_if(
-            self.order("delete route", 0, message, || format!("{route:?}")),
-            &[Errno::ESRCH, Errno::ENODEV],
-        )
+        fine_if(self.order("delete route", 0, message, || route.to_string()), &[Errno::ESRCH, Errno::ENODEV])
     }
 
     /// Adds a rule; one that is there already is fine.
@@ -106,7 +103,7 @@ impl Connection {
     pub fn add_rule(&mut self, rule: &Rule) -> Result<(), Error> {
         let message = RouteNetlinkMessage::NewRule(encode::rule(rule));
         fine_if(
-            self.order("add rule", NLM_F_CREATE | NLM_F_EXCL, message, || format!("{rule:?}")),
+            self.order("add rule", NLM_F_CREATE | NLM_F_EXCL, message, || rule.to_string()),
             &[Errno::EEXIST],
         )
     }
@@ -117,7 +114,7 @@ impl Connection {
     /// See [`Error`].
     pub fn delete_rule(&mut self, rule: &Rule) -> Result<(), Error> {
         let message = RouteNetlinkMessage::DelRule(encode::rule(rule));
-        fine_if(self.order("delete rule", 0, message, || format!("{rule:?}")), &[Errno::ENOENT, Errno::ESRCH])
+        fine_if(self.order("delete rule", 0, message, || rule.to_string()), &[Errno::ENOENT, Errno::ESRCH])
     }
 
     fn dump(
@@ -220,8 +217,12 @@ impl Connection {
 
 /// A socket that hears the multicast `groups`.
 pub(crate) fn open(groups: u32) -> Result<OwnedFd, Error> {
+    open_protocol(SockProtocol::NetlinkRoute, groups)
+}
+
+pub(crate) fn open_protocol(protocol: SockProtocol, groups: u32) -> Result<OwnedFd, Error> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)
         .map_err(|e| failed("open netlink socket", e))?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups)).map_err(|e| failed("bind netlink socket", e))?;
     Ok(socket)
@@ -241,7 +242,7 @@ fn messages(mut bytes: &[u8]) -> Vec<Answer> {
     list
 }
 
-fn wait(socket: &OwnedFd, end: Instant, operation: &'static str) -> Result<(), Error> {
+pub(crate) fn wait(socket: &OwnedFd, end: Instant, operation: &'static str) -> Result<(), Error> {
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -256,11 +257,11 @@ fn wait(socket: &OwnedFd, end: Instant, operation: &'static str) -> Result<(), E
     }
 }
 
-fn failed(operation: &'static str, errno: Errno) -> Error {
+pub(crate) fn failed(operation: &'static str, errno: Errno) -> Error {
     Error::Socket { operation, source: errno.into() }
 }
 
-fn refused(operation: &'static str, operand: String, code: i32) -> Error {
+pub(crate) fn refused(operation: &'static str, operand: String, code: i32) -> Error {
     Error::Refused { operation, operand, source: std::io::Error::from_raw_os_error(code.abs()) }
 }
 

@@ -7,11 +7,14 @@
 mod connection;
 mod decode;
 mod encode;
+mod generation;
 mod monitor;
 
 pub use connection::Connection;
+pub use generation::firewall_generation;
 pub use monitor::Monitor;
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// The main routing table (linux/rtnetlink.h, `RT_TABLE_MAIN`).
@@ -116,6 +119,19 @@ impl Route {
     }
 }
 
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.destination, self.prefix)?;
+        if let Some(gateway) = self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        if let Some(link) = self.link {
+            write!(f, " on link {link}")?;
+        }
+        write!(f, " metric {} table {}", self.metric, self.table)
+    }
+}
+
 /// A policy rule: packets from a source look into a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -129,4 +145,14 @@ pub struct Rule {
     pub priority: u32,
     /// Who made it.
     pub protocol: u8,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Some((address, prefix)) => write!(f, "from {address}/{prefix}")?,
+            None => f.write_str("from all")?,
+        }
+        write!(f, " table {} priority {}", self.table, self.priority)
+    }
 }

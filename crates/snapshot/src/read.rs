@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sysio::{Monotonic, Root, file};
 
@@ -15,7 +15,7 @@ use crate::{Condition, DIRECTORY, SCHEMA, STALE_AFTER};
 const SIZE_LIMIT: u64 = 256 * 1024;
 
 /// A snapshot as it was written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Document {
     /// Envelope version.
     pub schema: u32,

@@ -26,7 +26,7 @@ const QUIT: Duration = Duration::from_secs(5);
 /// reboots, as on a card.
 const BENCH_APPEND: &str = "console=ttyAMA0,115200 failberry.slot=a net.ifnames=0 panic=10";
 /// The Pi 3's device tree in the slot.
-const RPI3B_DTB: &str = "boot/dtbs/bcm2837-rpi-3-b.dtb";
+const RPI3B_DTB: &str = "boot/dtbs/broadcom/bcm2837-rpi-3-b.dtb";
 
 /// Which machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::stop::Stop;
 
 /// How often a person is told what is waited for.
-const REMIND: Duration = Duration::from_secs(15);
+const REMIND: Duration = Duration::from_secs(30);
 /// Lines of the console that a failure repeats.
 const TAIL: usize = 25;
 

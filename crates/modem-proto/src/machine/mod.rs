@@ -305,9 +305,15 @@ impl Machine {
         let least = pace::least_wait(&trouble);
         self.attempt = self.attempt.saturating_add(1);
         let wait = pace::backoff(self.attempt, self.jitter).max(least);
+        let look = matches!(trouble, Trouble::NoAnswer(_));
         self.trouble = Some(trouble);
         self.state = State::Waiting { until: now + wait };
-        self.release()
+        let mut actions = self.release();
+        if look {
+            // A port that does not answer may be a stick that is gone, and nobody told.
+            actions.push(Action::Scan);
+        }
+        actions
     }
 
     /// Stops until a person has acted, or something changed by itself.

@@ -8,7 +8,7 @@ use modem_proto::{Command, Outcome};
 use sysio::Monotonic;
 
 /// The bus with the stick on it.
-pub fn stick() -> Bus {
+pub(crate) fn stick() -> Bus {
     let port = |name: &str, interface| Port { name: name.to_owned(), interface };
     Bus::Modem(Modem {
         usb_path: "1-1".into(),
@@ -18,7 +18,7 @@ pub fn stick() -> Bus {
     })
 }
 
-pub fn settings(pin: Option<&str>) -> Settings {
+pub(crate) fn settings(pin: Option<&str>) -> Settings {
     Settings {
         apn: Some("internet".into()),
         pin: pin.and_then(Pin::new),
@@ -27,7 +27,7 @@ pub fn settings(pin: Option<&str>) -> Settings {
     }
 }
 
-pub fn link() -> Link {
+pub(crate) fn link() -> Link {
     Link {
         interface: "ppp0".into(),
         local: Ipv4Addr::new(198, 51, 100, 20),
@@ -39,21 +39,21 @@ pub fn link() -> Link {
 
 /// A SIM and the firmware around it.
 #[derive(Debug)]
-pub struct Firmware {
-    pub pin: Option<&'static str>,
-    pub unlocked: bool,
-    pub tries: u8,
-    pub pins_sent: u32,
-    pub knows_csim: bool,
-    pub registration: &'static str,
+pub(crate) struct Firmware {
+    pub(crate) pin: Option<&'static str>,
+    pub(crate) unlocked: bool,
+    pub(crate) tries: u8,
+    pub(crate) pins_sent: u32,
+    pub(crate) knows_csim: bool,
+    pub(crate) registration: &'static str,
 }
 
 impl Firmware {
-    pub fn new(pin: Option<&'static str>) -> Self {
+    pub(crate) fn new(pin: Option<&'static str>) -> Self {
         Self { pin, unlocked: pin.is_none(), tries: 3, pins_sent: 0, knows_csim: true, registration: "1" }
     }
 
-    pub fn answer(&mut self, command: &Command) -> Response {
+    pub(crate) fn answer(&mut self, command: &Command) -> Response {
         let text = String::from_utf8(command.wire()).unwrap();
         let say = |line: &str| Response { outcome: Outcome::Ok, lines: vec![line.to_owned()] };
         match text.trim() {
@@ -84,7 +84,7 @@ fn failed() -> Response {
 }
 
 /// What the world makes of the machine's actions, until it waits for time to pass.
-pub fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>, firmware: &mut Firmware) {
+pub(crate) fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>, firmware: &mut Firmware) {
     let mut queue: std::collections::VecDeque<Action> = actions.into();
     for _ in 0..1000 {
         let Some(action) = queue.pop_front() else { return };
@@ -102,7 +102,7 @@ pub fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>, firmw
 }
 
 /// Lets time pass to the machine's next deadline.
-pub fn tick(machine: &mut Machine, now: &mut Monotonic, firmware: &mut Firmware) {
+pub(crate) fn tick(machine: &mut Machine, now: &mut Monotonic, firmware: &mut Firmware) {
     *now = machine.next_deadline().max(*now);
     let actions = machine.step(*now, 50, Event::Tick);
     settle(machine, *now, actions, firmware);

@@ -1,0 +1,133 @@
+//! Words of the command line to one command.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::Arg;
+use sysio::Root;
+
+use crate::{config_check, exit, import, redial, status};
+
+const HELP: &str = "\
+usage: failberry COMMAND
+
+  status [--json]      everything at a glance; exit 0 healthy, 1 degraded, 2 failed
+  config check FILE    every mistake in a failberry.toml; exit 78 when there is one
+  config import        take failberry.toml and authorized_keys from the card (run at boot)
+  redial               hang up and call again
+
+  -h, --help           this text
+  -V, --version        the version
+";
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Show everything at a glance.
+    Status {
+        /// The system.
+        root: Root,
+        /// For programs.
+        json: bool,
+    },
+    /// Check a file.
+    ConfigCheck(PathBuf),
+    /// Import the configuration from the card.
+    ConfigImport(Root),
+    /// Ask the dialer to call again.
+    Redial(Root),
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+impl Command {
+    /// Parses the words after the program's name.
+    ///
+    /// # Errors
+    /// If they make no command.
+    pub fn parse<I: IntoIterator<Item = OsString>>(words: I) -> Result<Self, lexopt::Error> {
+        let mut parser = lexopt::Parser::from_args(words);
+        let (mut root, mut json, mut verbs) = (Root::system(), false, Vec::new());
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Short('h') | Arg::Long("help") => return Ok(Self::Help),
+                Arg::Short('V') | Arg::Long("version") => return Ok(Self::Version),
+                // For tests and for looking into another system's files; not in the help.
+                Arg::Long("root") => root = Root::at(parser.value()?),
+                Arg::Long("json") => json = true,
+                Arg::Value(verb) => verbs.push(verb),
+                other => return Err(other.unexpected()),
+            }
+        }
+        let words: Vec<&str> = verbs.iter().map(|v| v.to_str().unwrap_or_default()).collect();
+        let command = match words.as_slice() {
+            ["status"] => return Ok(Self::Status { root, json }),
+            ["config", "check", _] => Self::ConfigCheck(PathBuf::from(&verbs[2])),
+            ["config", "import"] => Self::ConfigImport(root),
+            ["redial"] => Self::Redial(root),
+            ["config", "check"] => return Err("config check needs a file".into()),
+            [] => return Err("a command is missing".into()),
+            _ => return Err(format!("unknown command {:?}", words.join(" ")).into()),
+        };
+        if json { Err("--json belongs to status".into()) } else { Ok(command) }
+    }
+
+    /// Does it; what went wrong is told on standard error.
+    pub fn run(self) -> ExitCode {
+        let code = match self {
+            Self::Help => {
+                print!("{HELP}");
+                exit::OK
+            }
+            Self::Version => {
+                println!("failberry {}", env!("CARGO_PKG_VERSION"));
+                exit::OK
+            }
+            Self::Status { root, json } => status::run(&root, json),
+            Self::ConfigCheck(file) => config_check::run(&file),
+            Self::ConfigImport(root) => import::run(&root),
+            Self::Redial(root) => redial::run(&root),
+        };
+        ExitCode::from(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Command, lexopt::Error> {
+        Command::parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_documented_commands_are_understood() {
+        let root = Root::system();
+        assert_eq!(parse(&["status"]).unwrap(), Command::Status { root: root.clone(), json: false });
+        assert_eq!(parse(&["status", "--json"]).unwrap(), Command::Status { root: root.clone(), json: true });
+        assert_eq!(parse(&["config", "check", "f"]).unwrap(), Command::ConfigCheck("f".into()));
+        assert_eq!(parse(&["config", "import"]).unwrap(), Command::ConfigImport(root.clone()));
+        assert_eq!(parse(&["redial"]).unwrap(), Command::Redial(root));
+        assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let wrong: &[&[&str]] = &[
+            &[],
+            &["statsu"],
+            &["status", "now"],
+            &["status", "--jsn"],
+            &["config"],
+            &["config", "check"],
+            &["config", "check", "a", "b"],
+            &["redial", "--json"],
+        ];
+        for words in wrong {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+}

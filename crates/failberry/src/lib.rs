@@ -1,0 +1,11 @@
+//! The command line. It owns nothing: it reads state, checks and imports the configuration, and leaves
+//! requests for daemons.
+
+mod command;
+mod config_check;
+pub mod exit;
+pub mod import;
+mod redial;
+pub mod status;
+
+pub use command::Command;

@@ -1,0 +1,140 @@
+//! The subscriber's side: types AT commands and speaks PPP over the primary port.
+
+use std::time::{Duration, Instant};
+
+use lab::carrier::ppp::hdlc::{Deframer, Framing};
+use lab::carrier::ppp::option::{Opt, Packet, code};
+use lab::carrier::ppp::protocol::{IPCP, IPV4, LCP};
+
+use super::guest::{Guest, PATIENCE};
+
+/// Primary port: interface 3 has bulk endpoints 0x84 and 0x04.
+pub const IN: u8 = 0x84;
+pub const OUT: u8 = 0x04;
+
+/// Types a command and reads until one of the final results, or `until`, is there.
+pub fn at(guest: &mut Guest, command: &str, until: &str) -> String {
+    guest.bulk_out(OUT, format!("{command}\r").as_bytes());
+    let end = Instant::now() + PATIENCE;
+    let mut text = String::new();
+    while !text.contains(until) {
+        let left = end.saturating_duration_since(Instant::now());
+        let part = guest.bulk_in(IN, left.max(Duration::from_millis(1)));
+        let part = part.unwrap_or_else(|| panic!("{command}: no `{until}` in {text:?}"));
+        text.push_str(&String::from_utf8_lossy(&part));
+    }
+    text
+}
+
+/// Repeats a question until its answer has `wanted`.
+pub fn at_until(guest: &mut Guest, command: &str, wanted: &str) {
+    let end = Instant::now() + PATIENCE;
+    while !at(guest, command, "\r\nOK\r\n").contains(wanted) {
+        assert!(Instant::now() < end, "{command} never answered {wanted}");
+    }
+}
+
+/// What a session of PPP came to.
+pub struct Ppp {
+    deframer: Deframer,
+    pub address: [u8; 4],
+    pub dns: [u8; 4],
+    open: bool,
+}
+
+impl Ppp {
+    /// Negotiates LCP without authentication (as pppd does without a secret) and IPCP, asking for
+    /// an address and a DNS server.
+    pub fn negotiate(guest: &mut Guest) -> Self {
+        let mut this = Self { deframer: Deframer::default(), address: [0; 4], dns: [0; 4], open: false };
+        send(guest, LCP, &Packet::new(code::CONFIGURE_REQUEST, 1, vec![]).bytes());
+        let end = Instant::now() + PATIENCE;
+        while !this.open {
+            assert!(Instant::now() < end, "PPP does not open");
+            for (protocol, information) in this.frames(guest) {
+                let packet = Packet::parse(&information).unwrap();
+                this.packet(guest, protocol, &packet);
+            }
+        }
+        this
+    }
+
+    /// Sends an IP packet and waits for one that comes back.
+    pub fn exchange(&mut self, guest: &mut Guest, packet: &[u8]) -> Vec<u8> {
+        send(guest, IPV4, packet);
+        let end = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < end, "no packet comes back");
+            if let Some((_, packet)) = self.frames(guest).into_iter().find(|(protocol, _)| *protocol == IPV4) {
+                return packet;
+            }
+        }
+    }
+
+    fn frames(&mut self, guest: &mut Guest) -> Vec<(u16, Vec<u8>)> {
+        let bytes = guest.bulk_in(IN, PATIENCE).expect("the network says something");
+        self.deframer.push(&bytes)
+    }
+
+    fn packet(&mut self, guest: &mut Guest, protocol: u16, packet: &Packet) {
+        let options = Opt::parse_all(&packet.data).unwrap_or_default();
+        match (protocol, packet.code) {
+            (LCP, code::CONFIGURE_REQUEST) => {
+                let auth: Vec<Opt> = options.into_iter().filter(|option| option.kind == 3).collect();
+                let (code, data) = if auth.is_empty() {
+                    (code::CONFIGURE_ACK, packet.data.clone())
+                } else {
+                    (code::CONFIGURE_REJECT, Opt::write_all(&auth))
+                };
+                send(guest, LCP, &Packet::new(code, packet.id, data).bytes());
+            }
+            (IPCP, code::CONFIGURE_REQUEST) => {
+                let ack = Packet::new(code::CONFIGURE_ACK, packet.id, packet.data.clone());
+                send(guest, IPCP, &ack.bytes());
+                self.ask(guest);
+            }
+            (IPCP, code::CONFIGURE_NAK) => {
+                for option in options {
+                    let value = option.value.try_into().unwrap();
+                    if option.kind == 3 { self.address = value } else { self.dns = value }
+                }
+                self.ask(guest);
+            }
+            (IPCP, code::CONFIGURE_ACK) => self.open = true,
+            _ => {}
+        }
+    }
+
+    fn ask(&self, guest: &mut Guest) {
+        let options = [Opt::new(3, self.address), Opt::new(129, self.dns)];
+        send(guest, IPCP, &Packet::new(code::CONFIGURE_REQUEST, 7, Opt::write_all(&options)).bytes());
+    }
+}
+
+fn send(guest: &mut Guest, protocol: u16, information: &[u8]) {
+    guest.bulk_out(OUT, &Framing::PLAIN.frame(protocol, information));
+}
+
+/// An ICMP echo request in an IPv4 packet (RFC 791, RFC 792).
+pub fn echo_request(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
+    let mut icmp = vec![8, 0, 0, 0, 0x12, 0x34, 0, 1];
+    icmp.extend(b"through the stick");
+    let sum = checksum(&icmp);
+    icmp[2..4].copy_from_slice(&sum);
+    let length = u8::try_from(20 + icmp.len()).unwrap();
+    let mut packet = vec![0x45, 0, 0, length, 0, 1, 0, 0, 64, 1, 0, 0];
+    packet.extend(source);
+    packet.extend(destination);
+    let sum = checksum(&packet);
+    packet[10..12].copy_from_slice(&sum);
+    packet.extend(icmp);
+    packet
+}
+
+/// The internet checksum (RFC 1071).
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let sum: u32 =
+        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    u16::try_from(!(folded + (folded >> 16)) & 0xffff).unwrap().to_be_bytes()
+}

@@ -1,0 +1,337 @@
+//! Ties the machine to the loop: actions go out to the ports, what comes back becomes events.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use daemonkit::{Daemon, Event as LoopEvent, Interest};
+use modem_proto::Command;
+use modem_proto::codec::{Codec, Heard};
+use modem_proto::machine::{Action, Event, Machine, Port, SessionEnd};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use snapshot::Report;
+use sysio::{Monotonic, Root, clock, file};
+
+use crate::config::{Credentials, ModemConfig};
+use crate::ports::{bus, ppp, serial::Serial, uevents::Uevents};
+use crate::quirks::Quirk;
+use crate::{Error, RUN_DIRECTORY, ip_up, status};
+
+/// The PIN that was sent and not yet accepted; on disk, so that no crash and no power cut makes
+/// the SIM lose a second try.
+const PIN_RECORD: &str = "/data/failberry/modem-dialer/pin-sent";
+/// The request that asks for a fresh call.
+const REDIAL: &str = "redial";
+/// Plugging in one stick makes some dozen kernel events; one look answers all of them.
+const SETTLE: Duration = Duration::from_millis(100);
+/// A chain of actions without waiting is shorter; more is a fault in the machine, and logged.
+const LONGEST_CHAIN: usize = 64;
+
+const SERIAL: usize = 0;
+const UEVENTS: usize = 1;
+const LINK: usize = 2;
+
+/// The daemon.
+#[derive(Debug)]
+pub struct Driver {
+    root: Root,
+    quirks: Vec<Quirk>,
+    credentials: Credentials,
+    pin: Option<modem_proto::machine::Pin>,
+    machine: Machine,
+    codec: Codec,
+    serial: Option<(Port, Serial)>,
+    session: Option<ppp::Session>,
+    files: ppp::Files,
+    uevents: Option<Uevents>,
+    links: Inotify,
+    scan_at: Option<Monotonic>,
+    pin_record: PathBuf,
+    stopping: bool,
+}
+
+impl Driver {
+    /// Prepares everything; the first look at the bus comes with the loop's start.
+    ///
+    /// # Errors
+    /// If the folder that pppd's addresses arrive in cannot be watched.
+    pub fn new(root: Root, config: ModemConfig, quirks: Vec<Quirk>) -> Result<Self, Error> {
+        let ModemConfig { mut settings, credentials } = config;
+        let pin_record = root.path(PIN_RECORD);
+        settings.pin_refused_before = settings
+            .pin
+            .as_ref()
+            .is_some_and(|pin| fs::read_to_string(&pin_record).is_ok_and(|sent| sent.trim() == pin.digits()));
+        let uevents = Uevents::listen()
+            .inspect_err(|error| log::info!("listen for kernel events: {error}; looking from time to time"))
+            .ok();
+        Ok(Self {
+            links: watch(&root)?,
+            files: ppp::Files::new(&root),
+            pin: settings.pin.clone(),
+            machine: Machine::new(settings, clock::now()),
+            root,
+            quirks,
+            credentials,
+            codec: Codec::default(),
+            serial: None,
+            session: None,
+            uevents,
+            scan_at: None,
+            pin_record,
+            stopping: false,
+        })
+    }
+
+    fn step(&mut self, now: Monotonic, event: Event) {
+        if self.stopping {
+            return;
+        }
+        let before = self.machine.name();
+        let mut actions: VecDeque<Action> = self.machine.step(now, jitter(), event).into();
+        for _ in 0..LONGEST_CHAIN {
+            let Some(action) = actions.pop_front() else {
+                self.log_transition(before, now);
+                return;
+            };
+            if let Some(event) = self.carry_out(now, action) {
+                actions.extend(self.machine.step(now, jitter(), event));
+            }
+        }
+        log::error!(
+            "dialer machine: more than {LONGEST_CHAIN} actions in a row in state {}",
+            self.machine.name()
+        );
+    }
+
+    fn log_transition(&self, before: &str, now: Monotonic) {
+        let name = self.machine.name();
+        if name != before {
+            let trouble =
+                self.machine.trouble(now).map(|t| format!(" ({})", status::words(&t))).unwrap_or_default();
+            log::info!("{before} -> {name}{trouble}");
+        }
+    }
+
+    fn carry_out(&mut self, now: Monotonic, action: Action) -> Option<Event> {
+        match action {
+            Action::Scan => return Some(Event::Bus(bus::scan(&self.root, &self.quirks))),
+            Action::SwitchMode { usb_path, id } => {
+                log::info!("{usb_path} {id}: still a CD-ROM: switching it");
+                if let Err(error) = bus::switch_mode(&self.root, &self.quirks, &id) {
+                    log::warn!("switch {usb_path} {id}: {error}");
+                }
+            }
+            Action::Open(port) => return Some(Event::Opened(self.open(port))),
+            Action::Send(command) => return self.send(&command),
+            Action::SettlePin => {
+                let _ = fs::remove_file(&self.pin_record);
+            }
+            Action::Close => self.close(),
+            Action::StartSession => return self.start_session(),
+            Action::EndSession => match &mut self.session {
+                Some(session) => session.end(now),
+                None => return Some(Event::SessionEnded(SessionEnd::Code(0))),
+            },
+        }
+        None
+    }
+
+    fn open(&mut self, port: Port) -> Result<(), String> {
+        // A pppd that is still saying goodbye would talk into the dialogue.
+        self.session = None;
+        self.close();
+        let path = self.root.path("/dev").join(&port.name);
+        let serial = Serial::open(&path).map_err(|error| format!("open {}: {error}", path.display()))?;
+        self.codec.reset();
+        self.serial = Some((port, serial));
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.serial = None;
+        self.codec.reset();
+    }
+
+    fn send(&mut self, command: &Command) -> Option<Event> {
+        if command.carries_pin()
+            && let Err(error) = self.record_pin()
+        {
+            log::error!("write {}: {error}; the PIN is not sent", self.pin_record.display());
+            return Some(Event::PinNotRecorded);
+        }
+        let Some((port, serial)) = &mut self.serial else {
+            return Some(Event::PortLost("the port is not open".to_owned()));
+        };
+        log::debug!("{} < {command}", port.name);
+        self.codec.sent(command);
+        serial
+            .write(&command.wire())
+            .err()
+            .map(|error| Event::PortLost(format!("write {}: {error}", port.name)))
+    }
+
+    fn record_pin(&self) -> std::io::Result<()> {
+        let digits = self.pin.as_ref().map(modem_proto::machine::Pin::digits).unwrap_or_default();
+        file::write_durable(&self.pin_record, digits.as_bytes(), 0o600)
+    }
+
+    fn start_session(&mut self) -> Option<Event> {
+        let Some((port, _)) = &self.serial else {
+            return Some(Event::SessionEnded(SessionEnd::NotStarted("the port is not open".to_owned())));
+        };
+        let device = self.root.path("/dev").join(&port.name);
+        match ppp::Session::start(&self.files, &device, &self.credentials) {
+            Ok(session) => {
+                log::info!("pppd {} on {}", session.pid(), device.display());
+                self.session = Some(session);
+                None
+            }
+            Err(error) => Some(Event::SessionEnded(SessionEnd::NotStarted(error.to_string()))),
+        }
+    }
+
+    fn on_serial(&mut self, now: Monotonic) {
+        let Some((port, serial)) = &mut self.serial else { return };
+        let bytes = match serial.read() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let reason = format!("read {}: {error}", port.name);
+                return self.step(now, Event::PortLost(reason));
+            }
+        };
+        let name = port.name.clone();
+        for heard in self.codec.push(&bytes) {
+            let event = match heard {
+                Heard::Answer(response) => {
+                    log::debug!("{name} > {:?} {}", response.lines, response.outcome);
+                    Event::Answer(response)
+                }
+                Heard::Unsolicited(line) => {
+                    log::debug!("{name} > unsolicited {line:?}");
+                    Event::Unsolicited(line)
+                }
+            };
+            self.step(now, event);
+        }
+    }
+
+    fn on_link(&mut self, now: Monotonic) {
+        while self.links.read_events().is_ok_and(|events| !events.is_empty()) {}
+        let link = self.session.as_ref().and_then(|session| ip_up::read(&self.files.link, session.pid()));
+        if let Some(link) = link {
+            self.step(now, Event::SessionUp(link));
+        }
+    }
+
+    fn on_child(&mut self, now: Monotonic) {
+        if let Some(end) = self.session.as_mut().and_then(ppp::Session::ended) {
+            log::info!("pppd ended: {end:?}");
+            self.session = None;
+            self.step(now, Event::SessionEnded(end));
+        }
+    }
+
+    fn on_deadline(&mut self, now: Monotonic) {
+        if let Some(session) = &mut self.session {
+            session.enforce(now);
+        }
+        self.on_child(now);
+        if self.scan_at.is_some_and(|at| now >= at) {
+            self.scan_at = None;
+            self.scan(now);
+        }
+        if now >= self.machine.next_deadline() {
+            self.step(now, Event::Tick);
+        }
+    }
+
+    fn scan(&mut self, now: Monotonic) {
+        let bus = bus::scan(&self.root, &self.quirks);
+        self.step(now, Event::Bus(bus));
+    }
+
+    fn stop(&mut self, now: Monotonic) {
+        for action in self.machine.stop() {
+            self.carry_out(now, action);
+        }
+        self.stopping = true;
+    }
+}
+
+impl Daemon for Driver {
+    type Error = Infallible;
+
+    fn interests(&self) -> Vec<Interest<'_>> {
+        let mut interests = vec![Interest::read(self.links.as_fd(), LINK)];
+        interests.extend(self.uevents.iter().map(|uevents| Interest::read(uevents.as_fd(), UEVENTS)));
+        // During a session the bytes on the port are pppd's.
+        if self.session.is_none() {
+            interests.extend(self.serial.iter().map(|(_, serial)| Interest::read(serial.as_fd(), SERIAL)));
+        }
+        interests
+    }
+
+    fn handle(&mut self, now: Monotonic, event: LoopEvent) -> Result<(), Infallible> {
+        match event {
+            LoopEvent::Start => {
+                ppp::end_stale(&self.files);
+                self.scan(now);
+            }
+            LoopEvent::Ready { token: SERIAL, .. } if self.session.is_none() => self.on_serial(now),
+            LoopEvent::Ready { token: UEVENTS, .. } => {
+                if self.uevents.as_ref().is_some_and(Uevents::take) {
+                    self.scan_at.get_or_insert(now + SETTLE);
+                }
+            }
+            LoopEvent::Ready { token: LINK, .. } => self.on_link(now),
+            LoopEvent::Ready { .. } | LoopEvent::SnapshotChanged(_) => {}
+            LoopEvent::Deadline => self.on_deadline(now),
+            LoopEvent::Request(name) if name == REDIAL => {
+                log::info!("redial requested");
+                self.step(now, Event::Redial);
+            }
+            LoopEvent::Request(name) => log::warn!("request {name:?}: unknown; {REDIAL} is known"),
+            LoopEvent::ChildEnded => self.on_child(now),
+            LoopEvent::Reload => log::info!("reload: restart the unit to take a new configuration"),
+            LoopEvent::Terminate => self.stop(now),
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Monotonic> {
+        let kill_at = self.session.as_ref().and_then(ppp::Session::kill_at);
+        let machine = (!self.stopping).then(|| self.machine.next_deadline());
+        [machine, kill_at, self.scan_at.filter(|_| !self.stopping)].into_iter().flatten().min()
+    }
+
+    fn report(&self, now: Monotonic) -> Report {
+        status::report(&self.machine, now)
+    }
+
+    fn finished(&self) -> bool {
+        self.session.is_none()
+    }
+}
+
+fn watch(root: &Root) -> Result<Inotify, Error> {
+    let directory = root.path(RUN_DIRECTORY);
+    let open = || {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        inotify.add_watch(&directory, AddWatchFlags::IN_MOVED_TO)?;
+        Ok(inotify)
+    };
+    open().map_err(|errno: nix::errno::Errno| Error::Watch {
+        path: directory.display().to_string(),
+        source: errno.into(),
+    })
+}
+
+/// 0 to 100, from the randomness the standard library seeds its hash maps with.
+fn jitter() -> u8 {
+    u8::try_from(RandomState::new().build_hasher().finish() % 101).unwrap_or_default()
+}

@@ -1,0 +1,20 @@
+//! The daemon that dials; called by pppd, the messenger that brings its addresses.
+
+use std::process::ExitCode;
+
+use modem_dialer::{NAME, VERSION, ip_up};
+
+fn main() -> ExitCode {
+    if let Some(call) = ip_up::Call::from_args(std::env::args()) {
+        return call.report();
+    }
+    let arguments = daemonkit::Arguments::parse(NAME, VERSION);
+    daemonkit::init_logging();
+    match modem_dialer::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! pppd: its options, its start, its end.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use modem_proto::machine::SessionEnd;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sysio::{Monotonic, Root, file};
+
+use crate::RUN_DIRECTORY;
+use crate::config::Credentials;
+use crate::ip_up::PARAMETER;
+
+const PPPD: &str = "/usr/sbin/pppd";
+/// pppd says goodbye to the peer (one repeat after 1 s, `lcp-max-terminate`), drops DTR for 1 s.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// A killed process is gone at once, unless the kernel holds it; then going on is better.
+const KILL_PATIENCE: Duration = Duration::from_secs(2);
+const REAP_INTERVAL: Duration = Duration::from_millis(10);
+
+/// pppd's options; the order does not matter. pppd(8) explains each.
+///
+/// * A dead peer is noticed after 3 unanswered echoes, 5 s apart; under traffic none is sent. The
+///   peer is the stick itself (PPP ends there, 3GPP TS 27.060 section 7), so echoes cost no data.
+/// * Requests are repeated after 1 s, not 3: the wire is a USB cable. `ipcp-max-failure`: sticks
+///   refuse addresses until the network gave them some.
+/// * Routes and DNS are `uplink`'s business. Debian's own scripts in /etc/ppp stay out.
+/// * No header or payload compression: sticks do without, some choke on it.
+const OPTIONS: &str = "\
+nodetach
+nolock
+modem
+nocrtscts
+noauth
+noipdefault
+ipcp-accept-local
+ipcp-accept-remote
+nodefaultroute
+usepeerdns
+noresolvconf
++ipv6
+novj
+noccp
+lcp-echo-interval 5
+lcp-echo-failure 3
+lcp-echo-adaptive
+lcp-restart 1
+lcp-max-configure 20
+lcp-max-terminate 2
+ipcp-restart 1
+ipcp-max-configure 30
+ipcp-max-failure 30
+nopersist
+maxfail 1
+unit 0
+ip-pre-up-script /nonexistent
+ip-down-script /nonexistent
+ipv6-up-script /nonexistent
+ipv6-down-script /nonexistent
+";
+
+/// Where pppd's things are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    options: PathBuf,
+    pid: PathBuf,
+    /// Where [`crate::ip_up`] writes the addresses.
+    pub link: PathBuf,
+    program: PathBuf,
+    proc: PathBuf,
+}
+
+impl Files {
+    /// Below this root.
+    pub fn new(root: &Root) -> Self {
+        let directory = root.path(RUN_DIRECTORY);
+        Self {
+            options: directory.join("options"),
+            pid: directory.join("pppd.pid"),
+            link: directory.join("link.json"),
+            program: root.path(PPPD),
+            proc: root.path("/proc"),
+        }
+    }
+}
+
+/// A running pppd.
+#[derive(Debug)]
+pub struct Session {
+    child: Child,
+    files: Files,
+    kill_at: Option<Monotonic>,
+}
+
+impl Session {
+    /// Starts pppd on `device`, which is in data mode.
+    ///
+    /// # Errors
+    /// Whatever writing its options or starting it reports.
+    pub fn start(files: &Files, device: &Path, credentials: &Credentials) -> io::Result<Self> {
+        let script = std::env::current_exe()?;
+        let _ = fs::remove_file(&files.link);
+        let options = options(device, credentials, &script, &files.link);
+        file::write_atomic(&files.options, options.as_bytes(), 0o600)?;
+        let child = Command::new(&files.program)
+            .arg("file")
+            .arg(&files.options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null()) // it logs to syslog as well
+            .spawn()?;
+        let session = Self { child, files: files.clone(), kill_at: None };
+        file::write_atomic(&files.pid, session.pid().to_string().as_bytes(), 0o600)?;
+        Ok(session)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether and how it ended.
+    pub fn ended(&mut self) -> Option<SessionEnd> {
+        let status = self.child.try_wait().ok()??;
+        let _ = fs::remove_file(&self.files.pid);
+        let _ = fs::remove_file(&self.files.link);
+        Some(match (status.code(), status.signal()) {
+            (Some(code), _) => SessionEnd::Code(code),
+            (None, signal) => SessionEnd::Signal(signal.unwrap_or_default()),
+        })
+    }
+
+    /// Asks it to end; it is killed at [`Session::kill_at`].
+    pub fn end(&mut self, now: Monotonic) {
+        if self.kill_at.is_none() {
+            self.signal(Signal::SIGTERM);
+            self.kill_at = Some(now + GOODBYE);
+        }
+    }
+
+    /// When its time is up.
+    pub fn kill_at(&self) -> Option<Monotonic> {
+        self.kill_at
+    }
+
+    /// Kills it if its time is up.
+    pub fn enforce(&mut self, now: Monotonic) {
+        if self.kill_at.is_some_and(|at| now >= at) {
+            log::warn!("pppd did not end within {} s: killed", GOODBYE.as_secs());
+            self.signal(Signal::SIGKILL);
+            self.kill_at = Some(now + GOODBYE);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
+    }
+}
+
+impl Drop for Session {
+    /// Never leaves a pppd behind.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        self.signal(Signal::SIGKILL);
+        let end = Instant::now() + KILL_PATIENCE;
+        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(REAP_INTERVAL);
+        }
+    }
+}
+
+fn options(device: &Path, credentials: &Credentials, script: &Path, link: &Path) -> String {
+    let lines = [
+        device.display().to_string(),
+        format!("user {}", quoted(&credentials.user)),
+        format!("password {}", quoted(credentials.password())),
+        format!("ip-up-script {}", quoted(&script.display().to_string())),
+        format!("ipparam {}", quoted(&format!("{PARAMETER}{}", link.display()))),
+    ];
+    format!("{}\n{OPTIONS}", lines.join("\n"))
+}
+
+/// A word for pppd's option files: in quotes, with backslashes before quote and backslash.
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Ends a pppd that an earlier run of the daemon left behind.
+pub fn end_stale(files: &Files) {
+    let Ok(text) = fs::read_to_string(&files.pid) else { return };
+    let _ = fs::remove_file(&files.pid);
+    let Ok(pid) = text.trim().parse::<i32>() else { return };
+    if pid <= 1 || !is_ours(files, pid) {
+        return;
+    }
+    log::warn!("pppd {pid} of an earlier run is still there: ended");
+    let target = Pid::from_raw(pid);
+    for (signal, patience) in [(Signal::SIGTERM, GOODBYE), (Signal::SIGKILL, KILL_PATIENCE)] {
+        let _ = kill(target, signal);
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            if !is_ours(files, pid) {
+                return;
+            }
+            thread::sleep(REAP_INTERVAL);
+        }
+    }
+}
+
+/// A process id is reused; the options file among its arguments is ours alone.
+fn is_ours(files: &Files, pid: i32) -> bool {
+    let arguments = fs::read(files.proc.join(pid.to_string()).join("cmdline")).unwrap_or_default();
+    let ours = files.options.as_os_str().as_encoded_bytes();
+    arguments.split(|byte| *byte == 0).any(|argument| argument == ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_quote_what_a_user_may_write() {
+        assert_eq!(quoted("a \"b\" \\ c"), "\"a \\\"b\\\" \\\\ c\"");
+    }
+
+    #[test]
+    fn a_stranger_with_a_reused_process_id_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        fs::create_dir_all(root.path(RUN_DIRECTORY)).unwrap();
+        std::os::unix::fs::symlink("/proc", root.path("/proc")).unwrap();
+        let files = Files::new(&root);
+        let mut stranger = Command::new("sleep").arg("30").spawn().unwrap();
+        fs::write(&files.pid, stranger.id().to_string()).unwrap();
+        end_stale(&files);
+        assert!(stranger.try_wait().unwrap().is_none());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn a_pppd_of_an_earlier_run_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        fs::create_dir_all(root.path(RUN_DIRECTORY)).unwrap();
+        std::os::unix::fs::symlink("/proc", root.path("/proc")).unwrap();
+        let files = Files::new(&root);
+        let mut stale = Command::new("sh")
+            .args(["-c", "sleep 60 & wait", "pppd", "file"])
+            .arg(&files.options)
+            .spawn()
+            .unwrap();
+        fs::write(&files.pid, stale.id().to_string()).unwrap();
+        let reaper = thread::spawn(move || stale.wait().unwrap());
+        end_stale(&files);
+        assert!(!reaper.join().unwrap().success());
+    }
+}

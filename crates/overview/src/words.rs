@@ -1,0 +1,115 @@
+//! Words for people: what a state means and what is being done, how long, and the few facts that matter.
+
+use serde_json::{Map, Value};
+use snapshot::Document;
+
+/// A span of time as people say it: at most two units, the smaller one cut off.
+pub fn ago(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+/// What a daemon's state means, and what it is doing about it.
+pub fn meaning(daemon: &str, state: &str) -> &'static str {
+    match (daemon, state) {
+        ("modem-dialer", "absent") => "no stick found; watching the USB ports for one",
+        ("modem-dialer", "mode-switching") => "the stick is still a CD-ROM; switching it to a modem",
+        ("modem-dialer", "probing") => "looking for the port that answers",
+        ("modem-dialer", "initialising") => "setting up the stick",
+        ("modem-dialer", "blocked") => "waiting for a person: see what is wrong below",
+        ("modem-dialer", "registering") => "waiting for the phone network to let us in",
+        ("modem-dialer", "dialling") => "calling the provider",
+        ("modem-dialer", "connected") => "the data call is up",
+        ("modem-dialer", "waiting") => "the last call failed; calling again soon",
+        ("uplink", "online") => "traffic has a way out",
+        ("uplink", "offline") => "no line is up; the first one that comes up is used",
+        ("netguard", "applied") => "the packet filter is in force; checked again and again",
+        ("netguard", "failed") => "the packet filter could not be set; trying again",
+        ("pinghttpserver", "serving") => "answering health checks",
+        ("statusd", "serving") => "showing this status",
+        ("config-import", "imported") => "failberry.toml on the card is in force",
+        ("config-import", "kept") => "the last good configuration is in force",
+        ("config-import", "defaults") => "no configuration yet; the defaults are in force",
+        (_, "unknown") => "nothing recent is known",
+        _ => "",
+    }
+}
+
+/// The facts of a snapshot a person looks for, as label and value.
+pub fn facts(document: &Document) -> Vec<(&'static str, String)> {
+    let fields = &document.fields;
+    let found = match document.daemon.as_str() {
+        "modem-dialer" => modem(fields),
+        "uplink" => uplink(fields),
+        "netguard" => {
+            let rules = |family| text(fields, &["rules", family]);
+            vec![
+                (
+                    "rules",
+                    joined(&[rules("ipv4").map(|n| n + " IPv4"), rules("ipv6").map(|n| n + " IPv6")], ", "),
+                ),
+                ("repairs", text(fields, &["repairs"]).filter(|n| n != "0")),
+            ]
+        }
+        "pinghttpserver" => {
+            vec![("port", text(fields, &["port"])), ("requests", text(fields, &["requests"]))]
+        }
+        _ => Vec::new(),
+    };
+    found.into_iter().filter_map(|(label, value)| value.map(|v| (label, v))).collect()
+}
+
+type Facts = Vec<(&'static str, Option<String>)>;
+
+fn modem(fields: &Map<String, Value>) -> Facts {
+    let signal = text(fields, &["network", "signal_dbm"]).map(|dbm| dbm + " dBm");
+    let model = joined(&[text(fields, &["modem", "manufacturer"]), text(fields, &["modem", "model"])], " ");
+    vec![
+        ("stick", model),
+        (
+            "network",
+            joined(
+                &[text(fields, &["network", "operator"]), text(fields, &["network", "registration"]), signal],
+                ", ",
+            ),
+        ),
+        ("link", joined(&[text(fields, &["link", "interface"]), text(fields, &["link", "local"])], ", ")),
+    ]
+}
+
+fn uplink(fields: &Map<String, Value>) -> Facts {
+    let links = fields.get("links").and_then(Value::as_array).map(|links| {
+        let one = |link: &Value| {
+            let word = |key: &str| link.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
+            format!("{} {} ({})", word("interface"), word("state"), word("kind"))
+        };
+        links.iter().map(one).collect::<Vec<_>>().join(", ")
+    });
+    vec![("active", text(fields, &["active"])), ("lines", links.filter(|l| !l.is_empty()))]
+}
+
+/// The value at `path` as a person reads it; nothing for null and absent ones.
+fn text(fields: &Map<String, Value>, path: &[&str]) -> Option<String> {
+    let (first, rest) = path.split_first()?;
+    let mut value = fields.get(*first)?;
+    for key in rest {
+        value = value.get(*key)?;
+    }
+    match value {
+        Value::String(s) if !s.is_empty() => Some(s.clone()),
+        Value::Number(n) => Some(n.to_string()),
+        Value::Bool(b) => Some(if *b { "yes" } else { "no" }.to_owned()),
+        _ => None,
+    }
+}
+
+fn joined(values: &[Option<String>], between: &str) -> Option<String> {
+    let there: Vec<&str> = values.iter().flatten().map(String::as_str).collect();
+    (!there.is_empty()).then(|| there.join(between))
+}

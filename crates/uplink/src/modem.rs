@@ -1,0 +1,72 @@
+//! What `modem-dialer` says about the cellular line, and how far it is believed.
+
+use serde::Deserialize;
+use snapshot::Verdict;
+use std::net::IpAddr;
+
+/// The cellular line as `modem-dialer` reports it while it is up.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Cellular {
+    /// pppd's interface.
+    pub interface: String,
+    /// Our address.
+    pub local: Option<IpAddr>,
+    /// The carrier's DNS servers.
+    #[serde(default)]
+    pub dns: Vec<IpAddr>,
+}
+
+/// What is known of the modem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Modem {
+    /// It says so itself, just now.
+    Known(Option<Cellular>),
+    /// Its snapshot is too old to be believed.
+    Silent,
+}
+
+impl Modem {
+    /// Judges the snapshot. One of another boot, or none, means that the modem has not started yet.
+    pub fn judge(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Stale(..) => Self::Silent,
+            _ => Self::Known(verdict.fresh().and_then(|document| cellular(document.fields.get("link")?))),
+        }
+    }
+}
+
+/// Only names that pppd and the cellular drivers use: a default route over anything else would be
+/// somebody else's mistake made ours.
+fn cellular(link: &serde_json::Value) -> Option<Cellular> {
+    let link: Option<Cellular> = match serde_json::from_value(link.clone()) {
+        Ok(link) => link,
+        Err(error) => {
+            log::warn!("the modem's `link` makes no sense: {error}");
+            None
+        }
+    };
+    link.filter(|l| l.interface.starts_with("ppp") || l.interface.starts_with("wwan"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_link_is_read_with_its_name_servers() {
+        let link = json!({"interface": "ppp0", "local": "100.64.0.2", "remote": "10.64.64.64",
+                          "dns": ["198.51.100.53"], "mtu": 1500});
+        let read = cellular(&link).unwrap();
+        assert_eq!(read.interface, "ppp0");
+        assert_eq!(read.dns, ["198.51.100.53".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn nonsense_is_no_link() {
+        assert_eq!(cellular(&json!(null)), None);
+        assert_eq!(cellular(&json!({"interface": "eth0", "local": "192.168.1.2"})), None);
+        assert_eq!(cellular(&json!({"interface": "ppp0", "local": "nowhere"})), None);
+        assert_eq!(cellular(&json!("ppp0")), None);
+    }
+}
