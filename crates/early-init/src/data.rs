@@ -90,7 +90,7 @@ fn leave(machine: &mut dyn Machine, notices: &[String]) -> Result<(), (String, i
     if notices.is_empty() {
         return Ok(());
     }
-    let text: String = notices.iter().map(|notice| format!("{notice}\n")).collect();
+    let text = notices.join("\n") + "\n";
     for notice in notices {
         machine.say(&format!("early-init: notice: {notice}"));
     }
