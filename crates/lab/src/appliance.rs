@@ -207,7 +207,10 @@ impl Appliance {
         let list = "Authentications that can continue: ";
         let methods = output.stderr.lines().find_map(|line| Some(line.split_once(list)?.1.trim()));
         methods.map(ToOwned::to_owned).ok_or_else(|| {
-            Error::Unexpected(format!("ssh {APPLIANCE}: {}", output.stderr.lines().last().unwrap_or_default()))
+            Error::Unexpected(format!(
+                "ssh {APPLIANCE}: {}",
+                output.stderr.lines().last().unwrap_or_default()
+            ))
         })
     }
 
