@@ -61,6 +61,9 @@ impl Runner<'_> {
             Err(error) => error.to_string(),
         };
         let passed = detail.is_empty();
+        if !passed {
+            eprintln!("  failed: {detail} (all logs: {})", folder.display());
+        }
         let word = if passed { "passed" } else { "FAILED" };
         eprintln!("{} (seed {seed}): {word} in {:.1} s", scenario.name, started.elapsed().as_secs_f64());
         Ok(Outcome { name: scenario.name.clone(), seed, passed, seconds, detail })
@@ -81,20 +84,13 @@ impl Runner<'_> {
             let result = play.step(step, &mut appliance, self.stop, seconds);
             if let Err(error) = result {
                 if !matches!(error, Error::Interrupted) {
-                    report(&error, &appliance);
+                    eprintln!("  last lines of the console:");
+                    appliance.console.tail(TAIL).iter().for_each(|line| eprintln!("    {line}"));
                 }
                 return Err(error);
             }
         }
         Ok(())
-    }
-}
-
-fn report(error: &Error, appliance: &Appliance) {
-    eprintln!("  failed: {error}");
-    eprintln!("  last lines of the console (all logs: {}):", appliance.folder().display());
-    for line in appliance.console.tail(TAIL) {
-        eprintln!("    {line}");
     }
 }
 
