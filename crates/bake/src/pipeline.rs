@@ -196,16 +196,23 @@ impl Bake<'_> {
     }
 
     fn card(&self, base: &Path, slot: &Path, uboot: &uboot::Artifacts) -> Result<PathBuf, Error> {
-        let mut boot_files = vec![uboot.binary.clone(), uboot.script.clone()];
-        let named =
-            |folder: &Path, file: &String| folder.join(Path::new(file).file_name().unwrap_or_default());
-        boot_files.extend(self.machine.firmware.iter().map(|file| named(&base.join("firmware"), file)));
-        boot_files.extend(self.machine.boot_files.iter().map(|file| self.env.top.join(file)));
+        let name_of = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+        let firmware = base.join("firmware");
+        let from_packages = self.machine.firmware.iter().map(|file| firmware.join(name_of(Path::new(file))));
+        let mut boot_files: BTreeMap<String, PathBuf> = [uboot.binary.clone(), uboot.script.clone()]
+            .into_iter()
+            .chain(from_packages)
+            // The firmware hands U-Boot one of these; the kernel gets the slot's.
+            .chain(self.machine.dtbs.iter().map(|file| base.join("root/boot/dtbs").join(file)))
+            .map(|path| (name_of(&path), path))
+            .collect();
+        let own = self.machine.boot_files.iter();
+        boot_files.extend(own.map(|(name, source)| (name.clone(), self.env.top.join(source))));
         let mut key = Key::new("card");
         key.text(include_str!("card.rs")).text(&slot.display().to_string()).text(&self.env.epoch.to_string());
         key.tree(&self.env.top.join("image/card.cfg"))?;
-        for file in &boot_files {
-            key.text(&file.file_name().unwrap_or_default().display().to_string()).tree(file)?;
+        for (name, file) in &boot_files {
+            key.text(name).tree(file)?;
         }
         self.stages.get(&self.runner, "card", "put the card's image together", &key, |stage| {
             let inputs = card::Inputs {
