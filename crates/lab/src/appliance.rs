@@ -23,6 +23,8 @@ pub const CONFIG: &str = "[system]\nhostname = \"failberry\"\n\n[modem]\napn = \
                           [network]\nmode = \"backup\"\n";
 /// Making a key, and other small commands.
 const COMMAND: Duration = Duration::from_secs(20);
+/// What a failed run may take longer to say what it was like.
+const EVIDENCE: Duration = Duration::from_secs(30);
 /// SSH's own patience for a connection, in seconds.
 const SSH_CONNECT: u32 = 5;
 
@@ -226,6 +228,17 @@ impl Appliance {
                 output.stderr.lines().last().unwrap_or_default()
             ))
         })
+    }
+
+    /// Keeps what the appliance itself says of a failure beside the logs: `status.json`,
+    /// `journal.log`. One that cannot be asked any more leaves its console.
+    pub fn save_evidence(&self) {
+        if let Ok(status) = self.status(EVIDENCE) {
+            let _ = fs::write(self.folder.join("status.json"), format!("{status:#}"));
+        }
+        if let Ok(journal) = self.ssh("journalctl --boot --no-pager --output=short-monotonic", EVIDENCE) {
+            let _ = fs::write(self.folder.join("journal.log"), journal.stdout);
+        }
     }
 
     fn ssh_command(&self) -> Command {

@@ -86,6 +86,7 @@ impl Runner<'_> {
                 if !matches!(error, Error::Interrupted) {
                     eprintln!("  last lines of the console:");
                     appliance.console.tail(TAIL).iter().for_each(|line| eprintln!("    {line}"));
+                    appliance.save_evidence();
                 }
                 return Err(error);
             }
