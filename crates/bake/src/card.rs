@@ -1,5 +1,6 @@
 //! The card's image: FAT partition, slot, data partition, put together by genimage from `image/card.cfg`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,8 +29,8 @@ pub struct Inputs<'a> {
     pub top: &'a Path,
     /// The packed slot.
     pub slot: &'a Path,
-    /// Files of the FAT partition.
-    pub boot_files: &'a [PathBuf],
+    /// Files of the FAT partition, by their name there.
+    pub boot_files: &'a BTreeMap<String, PathBuf>,
     /// Time stamp of everything, seconds since 1970.
     pub epoch: u64,
 }
@@ -67,8 +68,8 @@ fn boot_partition(runner: &Runner, inputs: &Inputs, input: &Path) -> Result<(), 
     runner.command("mkfs-vfat", LIMIT, mkfs.arg(&image).arg(BOOT_KIB))?;
     let folder = input.join("boot");
     let mut copies = Vec::new();
-    for file in inputs.boot_files {
-        let copy = folder.join(file.file_name().unwrap_or_default());
+    for (name, file) in inputs.boot_files {
+        let copy = folder.join(name);
         files::install(file, &copy, 0o644)?;
         files::set_time(&copy, inputs.epoch)?;
         copies.push(copy);
@@ -83,7 +84,9 @@ fn boot_partition(runner: &Runner, inputs: &Inputs, input: &Path) -> Result<(), 
 fn data_partition(runner: &Runner, inputs: &Inputs, image: &Path) -> Result<(), Error> {
     let mut mkfs = Command::new("mkfs.ext4");
     mkfs.env("SOURCE_DATE_EPOCH", inputs.epoch.to_string());
-    mkfs.args(["-q", "-L", "failberry-data", "-U", DATA_UUID, "-m", "0"]);
+    // 4 KiB blocks, which mke2fs would not choose for so small a file system: with 1 KiB ones the reserved
+    // descriptor blocks end long before a large card does, when early-init grows it.
+    mkfs.args(["-q", "-b", "4096", "-L", "failberry-data", "-U", DATA_UUID, "-m", "0"]);
     // Fully written here, so that the first boot on a card has no tables left to initialise.
     mkfs.arg("-E").arg(format!("hash_seed={DATA_UUID},lazy_itable_init=0,lazy_journal_init=0"));
     runner.command("mkfs-ext4", LIMIT, mkfs.arg(image).arg(DATA_SIZE))

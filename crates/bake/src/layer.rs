@@ -92,8 +92,8 @@ pub struct Machine {
     pub dtbs: Vec<String>,
     /// Files of the unpacked packages that go to the FAT partition.
     pub firmware: Vec<String>,
-    /// Files of the repository that go to the FAT partition.
-    pub boot_files: Vec<String>,
+    /// Files of the repository that go to the FAT partition, by their name there.
+    pub boot_files: BTreeMap<String, String>,
 }
 
 /// Reads every layer below `image/layers`, by name.

@@ -12,6 +12,8 @@ use crate::run::Runner;
 const LIMIT: Duration = Duration::from_secs(600);
 /// Larger blocks compress better and read slower; beyond this little is won.
 const BLOCK_SIZE: &str = "256K";
+/// zstd's level: 19 takes three times as long and saves 2 %.
+const LEVEL: &str = "15";
 /// What a slot may weigh: U-Boot and mobile data pay for every megabyte.
 pub const BUDGET: u64 = 48 << 20;
 
@@ -23,7 +25,10 @@ pub fn pack(runner: &Runner, root: &Path, slot: &Path, epoch: u64) -> Result<(),
     let epoch = epoch.to_string();
     let mut command = Command::new("mksquashfs");
     command.arg(root).arg(slot).args(["-noappend", "-no-progress", "-no-xattrs", "-comp", "zstd"]);
-    command.args(["-Xcompression-level", "19", "-b", BLOCK_SIZE]);
+    command.args(["-Xcompression-level", LEVEL, "-b", BLOCK_SIZE]);
+    // U-Boot reads whole blocks: a device tree of 20 KB inside a shared fragment costs it a block of 256 KiB
+    // and its decompression.
+    command.args(["-action", "no-fragments@subpathname(boot)"]);
     command.args(["-mkfs-time", &epoch, "-all-time", &epoch]);
     // mksquashfs refuses to be told the time twice.
     command.env_remove("SOURCE_DATE_EPOCH");
