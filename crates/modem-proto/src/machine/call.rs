@@ -102,16 +102,27 @@ impl Machine {
     pub(super) fn on_session_ended(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {
         self.session = false;
         match self.state {
-            State::Connected { since, .. } if now.since(since) >= pace::HELD => {
-                // It worked until now: again, at once. What fails from here on is paced.
-                self.attempt = 0;
-                self.trouble = Some(trouble_of(end));
-                self.again(now, end)
+            State::Connected { since, .. } => {
+                if now.since(since) >= pace::HELD {
+                    self.attempt = 0;
+                }
+                self.on_call_lost(now, end)
             }
-            State::Connected { .. } | State::Dialling { .. } => self.fail(now, trouble_of(end)),
+            State::Dialling { .. } => self.fail(now, trouble_of(end)),
             State::Ending { .. } => self.again(now, end),
             _ => Vec::new(),
         }
+    }
+
+    /// It worked until now: again, at once. What fails from here on is paced.
+    fn on_call_lost(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {
+        let trouble = trouble_of(end);
+        if self.attempt > 0 || matches!(trouble, Trouble::AuthRefused(_)) {
+            return self.fail(now, trouble);
+        }
+        self.attempt = 1;
+        self.trouble = Some(trouble);
+        self.again(now, end)
     }
 
     /// A fresh call at once if the stick has hung up; else DTR is low for a while first.

@@ -20,7 +20,8 @@ pub(super) const PROBES: u8 = 4;
 /// From `CONNECT` to addresses: pppd itself gives up after 10 requests of 3 s each (RFC 1661
 /// section 4.6), for LCP and IPCP in turn.
 pub(super) const NEGOTIATION: Duration = Duration::from_secs(60);
-/// A call that held this long counts as having worked: its end is answered at once.
+/// A call that held this long settles the failures before it. The end of a call is answered at
+/// once, unless failures are still unsettled: calls that do not hold must not become a storm.
 pub(super) const HELD: Duration = Duration::from_secs(10);
 /// DTR is low for this long to hang up, as `ModemManager` and pppd (tty.c, `finish_tty`) have it.
 pub(super) const HANG_UP: Duration = Duration::from_secs(1);
