@@ -85,7 +85,9 @@ fn boot_partition(runner: &Runner, inputs: &Inputs, input: &Path) -> Result<(), 
 fn data_partition(runner: &Runner, inputs: &Inputs, image: &Path) -> Result<(), Error> {
     let mut mkfs = Command::new("mkfs.ext4");
     mkfs.env("SOURCE_DATE_EPOCH", inputs.epoch.to_string());
-    mkfs.args(["-q", "-L", "failberry-data", "-U", DATA_UUID, "-m", "0"]);
+    // 4 KiB blocks, which mke2fs would not choose for so small a file system: with 1 KiB ones the reserved
+    // descriptor blocks end long before a large card does, when early-init grows it.
+    mkfs.args(["-q", "-b", "4096", "-L", "failberry-data", "-U", DATA_UUID, "-m", "0"]);
     // Fully written here, so that the first boot on a card has no tables left to initialise.
     mkfs.arg("-E").arg(format!("hash_seed={DATA_UUID},lazy_itable_init=0,lazy_journal_init=0"));
     runner.command("mkfs-ext4", LIMIT, mkfs.arg(image).arg(DATA_SIZE))

@@ -207,6 +207,8 @@ impl Bake<'_> {
         let mut boot_files: BTreeMap<String, PathBuf> = [uboot.binary.clone(), uboot.script.clone()]
             .into_iter()
             .chain(from_packages)
+            // The firmware hands U-Boot one of these; the kernel gets the slot's.
+            .chain(self.machine.dtbs.iter().map(|file| base.join("root/boot/dtbs").join(file)))
             .map(|path| (name_of(&path), path))
             .collect();
         let own = self.machine.boot_files.iter();

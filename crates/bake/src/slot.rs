@@ -26,6 +26,9 @@ pub fn pack(runner: &Runner, root: &Path, slot: &Path, epoch: u64) -> Result<(),
     let mut command = Command::new("mksquashfs");
     command.arg(root).arg(slot).args(["-noappend", "-no-progress", "-no-xattrs", "-comp", "zstd"]);
     command.args(["-Xcompression-level", LEVEL, "-b", BLOCK_SIZE]);
+    // U-Boot reads whole blocks: a device tree of 20 KB inside a shared fragment costs it a block of 256 KiB
+    // and its decompression.
+    command.args(["-action", "no-fragments@subpathname(boot)"]);
     command.args(["-mkfs-time", &epoch, "-all-time", &epoch]);
     // mksquashfs refuses to be told the time twice.
     command.env_remove("SOURCE_DATE_EPOCH");

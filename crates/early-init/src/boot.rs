@@ -88,13 +88,11 @@ pub fn run(machine: &mut dyn Machine) {
 
 /// Boots, and returns why it could not.
 fn boot(machine: &mut dyn Machine) -> BootError {
-    match prepare(machine) {
-        Err(error) => error,
-        Ok(()) => {
-            stage(machine, "switch");
-            BootError::Step { action: "start", operand: INIT.to_owned(), source: machine.enter(ROOT, INIT) }
-        }
+    if let Err(error) = prepare(machine) {
+        return error;
     }
+    stage(machine, "switch");
+    BootError::Step { action: "start", operand: INIT.to_owned(), source: machine.enter(ROOT, INIT) }
 }
 
 /// Everything up to a complete root at [`ROOT`].

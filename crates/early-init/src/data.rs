@@ -1,7 +1,7 @@
 //! The data partition: grown to the card's end, mounted, repaired or made anew where need be.
 //!
 //! The appliance must come up whatever power cuts did to this partition, so the ladder ends in memory:
-//! mount, `e2fsck -p`, `e2fsck -y`, `mke2fs`, tmpfs. Everything but a plain mount leaves a notice, because
+//! mount, `e2fsck -p`, `e2fsck -y` twice, `mke2fs`, tmpfs. Everything but a plain mount leaves a notice, because
 //! a user whose settings are gone must be told.
 
 use std::io;
@@ -26,6 +26,10 @@ const FOLDERS: [(&str, u32); 3] =
     [("failberry", 0o755), ("failberry/config", 0o755), ("failberry/ssh", 0o700)];
 /// Data in memory, when the card takes none.
 const MEMORY_OPTIONS: &str = "size=16m,mode=0755";
+
+/// A lost superblock takes two full repairs: the first restores it from a backup and then gives up on the
+/// journal (e2fsck 1.47.2: "unable to set superblock flags", exit status 12), the second succeeds.
+const REPAIRS: [&str; 3] = ["-p", "-y", "-y"];
 
 /// Superblock of ext4: kernel Documentation/filesystems/ext4/super.rst.
 const SUPERBLOCK_AT: u64 = 1024;
@@ -86,7 +90,7 @@ fn leave(machine: &mut dyn Machine, notices: &[String]) -> Result<(), (String, i
     if notices.is_empty() {
         return Ok(());
     }
-    let text: String = notices.iter().map(|notice| format!("{notice}\n")).collect();
+    let text = notices.join("\n") + "\n";
     for notice in notices {
         machine.say(&format!("early-init: notice: {notice}"));
     }
@@ -99,7 +103,7 @@ fn leave(machine: &mut dyn Machine, notices: &[String]) -> Result<(), (String, i
 fn mount_or_repair(machine: &mut dyn Machine, device: &str, notices: &mut Vec<String>) -> Result<(), String> {
     let Err(first) = mount(machine, device) else { return Ok(()) };
     notices.push(format!("data partition {device} did not mount ({first})"));
-    for way in ["-p", "-y"] {
+    for way in REPAIRS {
         match tool(machine, &["/usr/sbin/e2fsck", way, device]) {
             Ok(status) if status < E2FSCK_FAILED && mount(machine, device).is_ok() => {
                 notices.push(format!("data partition {device} was repaired by e2fsck {way}"));
@@ -219,7 +223,7 @@ mod tests {
         let mut machine = Fake::card();
         machine.fault = Some(Fault::DataBroken { mended_by: "mke2fs -q" });
         boot::run(&mut machine);
-        assert_eq!(machine.ran, ["e2fsck -p", "e2fsck -y", "mke2fs -q"]);
+        assert_eq!(machine.ran, ["e2fsck -p", "e2fsck -y", "e2fsck -y", "mke2fs -q"]);
         assert_eq!(machine.mounted("/newroot/data"), Some("/dev/vda4"));
         assert!(machine.file("/newroot/run/failberry-early/notice").unwrap().contains("are lost"));
     }

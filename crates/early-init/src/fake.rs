@@ -190,15 +190,12 @@ impl Machine for Fake {
     }
 
     fn enter(&mut self, root: &str, program: &str) -> io::Error {
-        match self.call() {
-            Err(error) => error,
-            Ok(()) => {
-                self.entered = Some(format!("{root} {program}"));
-                // A real exec does not return; what follows here is counted by no test.
-                self.reboots = 0;
-                io::Error::other("the fake machine runs systemd now")
-            }
+        if let Err(error) = self.call() {
+            return error;
         }
+        self.entered = Some(format!("{root} {program}"));
+        // A real exec does not return, so that there is no reboot to count.
+        io::Error::other("the fake machine runs systemd now")
     }
 
     fn reboot(&mut self) {

@@ -139,7 +139,7 @@ impl Machine for Linux {
     }
 }
 
-/// Makes `root` the root folder, as switch_root(8) does: the initramfs itself cannot be unmounted.
+/// Makes `root` the root folder, as `switch_root(8)` does: the initramfs itself cannot be unmounted.
 fn switch_root(root: &str) -> io::Result<()> {
     for folder in LEFTOVERS {
         // What cannot be removed costs memory, nothing else.

@@ -1,12 +1,13 @@
 //! The appliance under test with everything around it, and the ways to ask it something: its
 //! status page, SSH, its console, the pages it carries.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::carrier::CarrierConfig;
@@ -22,6 +23,8 @@ pub const CONFIG: &str = "[system]\nhostname = \"failberry\"\n\n[modem]\napn = \
                           [network]\nmode = \"backup\"\n";
 /// Making a key, and other small commands.
 const COMMAND: Duration = Duration::from_secs(20);
+/// What a failed run may take longer to say what it was like.
+const EVIDENCE: Duration = Duration::from_secs(30);
 /// SSH's own patience for a connection, in seconds.
 const SSH_CONNECT: u32 = 5;
 
@@ -53,6 +56,7 @@ pub struct Appliance {
     sockets: Sockets,
     key: PathBuf,
     subscriber: Ipv4Addr,
+    _lock: Flock<File>,
 }
 
 /// A stick that ends with this value.
@@ -82,6 +86,7 @@ impl Appliance {
     /// When something of the lab fails; how the appliance fares is the caller's to ask.
     pub fn boot(options: &Options<'_>) -> Result<Self> {
         let folder = options.folder.to_path_buf();
+        let lock = lock(&folder)?;
         if folder.exists() {
             fs::remove_dir_all(&folder).context(format!("empty {}", folder.display()))?;
         }
@@ -105,8 +110,19 @@ impl Appliance {
         };
         let console = Console::new(&folder.join("serial.log"))?;
         let model = options.model;
-        let mut appliance =
-            Self { machine: None, stick, world, console, model, card, folder, sockets, key, subscriber };
+        let mut appliance = Self {
+            machine: None,
+            stick,
+            world,
+            console,
+            model,
+            card,
+            folder,
+            sockets,
+            key,
+            subscriber,
+            _lock: lock,
+        };
         appliance.power_on()?;
         Ok(appliance)
     }
@@ -207,8 +223,22 @@ impl Appliance {
         let list = "Authentications that can continue: ";
         let methods = output.stderr.lines().find_map(|line| Some(line.split_once(list)?.1.trim()));
         methods.map(ToOwned::to_owned).ok_or_else(|| {
-            Error::Unexpected(format!("ssh {APPLIANCE}: {}", output.stderr.lines().last().unwrap_or_default()))
+            Error::Unexpected(format!(
+                "ssh {APPLIANCE}: {}",
+                output.stderr.lines().last().unwrap_or_default()
+            ))
         })
+    }
+
+    /// Keeps what the appliance itself says of a failure beside the logs: `status.json`,
+    /// `journal.log`. One that cannot be asked any more leaves its console.
+    pub fn save_evidence(&self) {
+        if let Ok(status) = self.status(EVIDENCE) {
+            let _ = fs::write(self.folder.join("status.json"), format!("{status:#}"));
+        }
+        if let Ok(journal) = self.ssh("journalctl --boot --no-pager --output=short-monotonic", EVIDENCE) {
+            let _ = fs::write(self.folder.join("journal.log"), journal.stdout);
+        }
     }
 
     fn ssh_command(&self) -> Command {
@@ -218,6 +248,18 @@ impl Appliance {
         ssh.arg("-o").arg(format!("ConnectTimeout={SSH_CONNECT}"));
         ssh
     }
+}
+
+/// Two runs in one folder would write each other's card.
+fn lock(folder: &Path) -> Result<Flock<File>> {
+    let path = folder.with_extension("lock");
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).context(format!("make {}", parent.display()))?;
+    let file = File::create(&path).context(format!("create {}", path.display()))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| Error::Io {
+        what: format!("lock {}: another run uses this folder, wait for it or end it", path.display()),
+        source: errno.into(),
+    })
 }
 
 fn sockets() -> Result<Sockets> {

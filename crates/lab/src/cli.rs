@@ -127,7 +127,8 @@ fn list(top: &Path) -> Result<u8> {
 fn scenarios(arguments: &Arguments, top: &Path) -> Result<u8> {
     let all = Scenario::load_all(&top.join("tests/scenarios"))?;
     let names = &arguments.words[1..];
-    let chosen: Vec<&Scenario> = all.iter().filter(|scenario| wanted(scenario, names, &arguments.tags)).collect();
+    let chosen: Vec<&Scenario> =
+        all.iter().filter(|scenario| wanted(scenario, names, &arguments.tags)).collect();
     if chosen.is_empty() {
         eprintln!("lab: no scenario matches {}; see `scripts/lab list`", names.join(" "));
         return Ok(NONE_MATCHED);

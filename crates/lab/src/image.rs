@@ -13,7 +13,7 @@ use crate::process;
 /// Copying and extracting a few hundred megabytes takes seconds.
 const COMMAND: Duration = Duration::from_secs(120);
 /// MBR: sector size, offset of the partition table, size of an entry, closing signature.
-const SECTOR: u64 = 512;
+const SECTOR: usize = 512;
 const TABLE: usize = 446;
 const ENTRY: usize = 16;
 const SIGNATURE: [u8; 2] = [0x55, 0xaa];
@@ -45,7 +45,7 @@ impl Card {
         let mut file = file.context(format!("open {}", path.display()))?;
         let size = file.metadata().context(format!("size of {}", path.display()))?.len();
         file.set_len(size.next_power_of_two().max(CARD)).context(format!("enlarge {}", path.display()))?;
-        let mut mbr = [0; SECTOR as usize];
+        let mut mbr = [0; SECTOR];
         file.read_exact(&mut mbr).context(format!("read {}", path.display()))?;
         let starts = starts(&mbr).ok_or_else(|| Error::Malformed {
             path: image.to_path_buf(),
@@ -100,14 +100,14 @@ impl Card {
     }
 }
 
-fn starts(mbr: &[u8; SECTOR as usize]) -> Option<[u64; 4]> {
-    if mbr[SECTOR as usize - 2..] != SIGNATURE {
+fn starts(mbr: &[u8; SECTOR]) -> Option<[u64; 4]> {
+    if mbr[SECTOR - 2..] != SIGNATURE {
         return None;
     }
     let mut starts = [0; 4];
     for (start, entry) in starts.iter_mut().zip(mbr[TABLE..].chunks(ENTRY)) {
         // Bytes 8 to 11 of an entry: first sector, little endian.
-        *start = u64::from(u32::from_le_bytes(entry.get(8..12)?.try_into().ok()?)) * SECTOR;
+        *start = u64::from(u32::from_le_bytes(entry.get(8..12)?.try_into().ok()?)) * SECTOR as u64;
     }
     (starts[SLOT_A - 1] > 0).then_some(starts)
 }
@@ -174,7 +174,16 @@ mod tests {
         bytes[..512].copy_from_slice(&mbr);
         fs::write(&image, &bytes).unwrap();
         let mut mformat = Command::new("mformat");
-        mformat.args(["-i", &format!("{}@@{}", image.display(), 4 << 20), "-T", "65536", "-h", "64", "-s", "32"]);
+        mformat.args([
+            "-i",
+            &format!("{}@@{}", image.display(), 4 << 20),
+            "-T",
+            "65536",
+            "-h",
+            "64",
+            "-s",
+            "32",
+        ]);
         process::run(mformat.arg("::"), COMMAND).unwrap();
         let before = fs::read(&image).unwrap();
 

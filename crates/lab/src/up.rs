@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::appliance::{Appliance, CONFIG, Options};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::net::forward::forward;
 use crate::qemu::Model;
 use crate::scenario::expect::{Expectation, Field, From, Http};
@@ -21,6 +21,8 @@ const READY: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often a person is told what is waited for.
 const REMIND: Duration = Duration::from_secs(30);
+/// Lines of the console that a failure repeats.
+const TAIL: usize = 25;
 /// Ports of the appliance: ARCHITECTURE.md.
 const STATUS: u16 = 80;
 const HEALTH: u16 = 9000;
@@ -84,7 +86,11 @@ fn wait(appliance: &mut Appliance, stop: &Stop, what: &str, expect: &Expectation
     });
     match &reached {
         Ok(now) => eprintln!("{:7.1} s  {what}", now.as_secs_f64()),
-        Err(_) => appliance.console.tail(25).iter().for_each(|line| eprintln!("    {line}")),
+        Err(Error::Interrupted) => {}
+        Err(_) => {
+            appliance.console.tail(TAIL).iter().for_each(|line| eprintln!("    {line}"));
+            appliance.save_evidence();
+        }
     }
     reached
 }

@@ -78,13 +78,7 @@ impl World {
         router_rules(&router)?;
         internet.inside(|| http::serve(SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT))))?;
         let servers = vec![name_server(&internet, logs)?, house_server(&router, logs)?];
-        Ok(Self {
-            internet: Arc::new(internet),
-            router,
-            house,
-            client: Arc::new(client),
-            _servers: servers,
-        })
+        Ok(Self { internet: Arc::new(internet), router, house, client: Arc::new(client), _servers: servers })
     }
 
     /// The wired line dies, and the router does what house routers with a backup WAN do: it sends
@@ -157,7 +151,8 @@ fn wire_house(house: &Namespace, router: &Namespace, client: &Namespace) -> Resu
 }
 
 fn wire_internet(internet: &Namespace, router: &Namespace) -> Result<()> {
-    for address in ["192.0.2.53/32", "192.0.2.54/32", "192.0.2.80/32", "2001:db8::53/128", "2001:db8::80/128"] {
+    for address in ["192.0.2.53/32", "192.0.2.54/32", "192.0.2.80/32", "2001:db8::53/128", "2001:db8::80/128"]
+    {
         internet.ip(&format!("address add {address} dev lo"))?;
     }
     internet.cable("wan", router, "wan")?;

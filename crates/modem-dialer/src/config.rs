@@ -35,6 +35,12 @@ pub struct Credentials {
 const ANY: &str = "any";
 
 impl Credentials {
+    /// Those of the section.
+    pub fn of(modem: &::config::Modem) -> Self {
+        let user = modem.user.as_ref().map_or(ANY, |user| user.as_str()).to_owned();
+        Self { user, password: modem.password.clone() }
+    }
+
     /// The password. Not for logs.
     pub fn password(&self) -> &str {
         self.password.as_ref().map_or(ANY, |password| password.expose().as_str())
@@ -46,10 +52,10 @@ impl Credentials {
 /// # Errors
 /// If it is missing or has problems.
 pub fn load(path: &Path) -> Result<ModemConfig, ConfigError> {
-    Ok(from_section(::config::load(path)?.modem))
+    Ok(from_section(&::config::load(path)?.modem))
 }
 
-fn from_section(modem: ::config::Modem) -> ModemConfig {
+fn from_section(modem: &::config::Modem) -> ModemConfig {
     let pin = modem.pin.as_ref().and_then(|pin| Pin::new(pin.expose().as_str()));
     ModemConfig {
         settings: Settings {
@@ -59,10 +65,7 @@ fn from_section(modem: ::config::Modem) -> ModemConfig {
             dial_number: modem.dial_number.as_str().to_owned(),
             pin_refused_before: false,
         },
-        credentials: Credentials {
-            user: modem.user.as_ref().map_or(ANY, |user| user.as_str()).to_owned(),
-            password: modem.password,
-        },
+        credentials: Credentials::of(modem),
     }
 }
 
@@ -73,7 +76,7 @@ mod tests {
     #[test]
     fn secrets_do_not_show() {
         let text = "[modem]\napn = \"internet\"\nuser = \"u\"\npassword = \"geheim\"\npin = \"1234\"\n";
-        let config = from_section(::config::parse(text.as_bytes()).unwrap().modem);
+        let config = from_section(&::config::parse(text.as_bytes()).unwrap().modem);
         assert_eq!(config.credentials.password(), "geheim");
         assert_eq!(config.settings.pin.as_ref().map(Pin::digits), Some("1234"));
         let shown = format!("{config:?}");

@@ -136,12 +136,9 @@ impl Network {
         // The PDP type decides what is spoken: an IPv4 context has no IPV6CP.
         config.ipv6 = config.ipv6.filter(|_| ipv6);
         let seed = self.seed();
-        let (session, actions) = Session::start(now, config, seed);
-        self.call = Call::Open(Box::new(session));
+        self.call = Call::Open(Box::new(Session::start(now, config, seed)));
         self.stats.calls += 1;
-        let mut all = vec![NetAction::Connected];
-        all.extend(self.carry(actions));
-        all
+        vec![NetAction::Connected]
     }
 
     fn carry(&mut self, actions: Vec<Action>) -> Vec<NetAction> {

@@ -63,8 +63,7 @@ pub fn get(address: Ipv4Addr, url: &Url, limit: Duration) -> Result<Response> {
     let deadline = Instant::now() + limit;
     let mut stream =
         TcpStream::connect_timeout(&SocketAddr::from((address, url.port)), limit).context(what())?;
-    let request =
-        format!("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", url.path, url.host);
+    let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", url.path, url.host);
     stream.set_write_timeout(Some(limit)).context(what())?;
     stream.write_all(request.as_bytes()).context(what())?;
     let mut answer = Vec::new();

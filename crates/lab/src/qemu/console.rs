@@ -1,7 +1,6 @@
 //! The serial console: every line is stamped with the time since power-on, kept for scenarios that
 //! wait for one, and written to a log for people.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -73,8 +72,7 @@ impl Console {
     /// The last `count` lines, for a report.
     pub fn tail(&self, count: usize) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut tail = VecDeque::from_iter(lines.iter().rev().take(count));
-        tail.make_contiguous().reverse();
+        let tail = &lines[lines.len().saturating_sub(count)..];
         tail.iter().map(|(stamp, line)| format!("[{:9.3}] {line}", stamp.as_secs_f64())).collect()
     }
 

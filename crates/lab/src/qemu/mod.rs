@@ -90,8 +90,7 @@ impl Machine {
         }
         let errors = parts.folder.join("qemu.log");
         let errors = File::create(&errors).context(format!("create {}", errors.display()))?;
-        let mut process =
-            Keep::new(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors))?;
+        let mut process = Keep::new(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors))?;
         if let Some(serial) = process.0.stdout.take() {
             parts.console.attach(serial)?;
         }

@@ -61,6 +61,9 @@ impl Runner<'_> {
             Err(error) => error.to_string(),
         };
         let passed = detail.is_empty();
+        if !passed {
+            eprintln!("  failed: {detail} (all logs: {})", folder.display());
+        }
         let word = if passed { "passed" } else { "FAILED" };
         eprintln!("{} (seed {seed}): {word} in {:.1} s", scenario.name, started.elapsed().as_secs_f64());
         Ok(Outcome { name: scenario.name.clone(), seed, passed, seconds, detail })
@@ -81,20 +84,14 @@ impl Runner<'_> {
             let result = play.step(step, &mut appliance, self.stop, seconds);
             if let Err(error) = result {
                 if !matches!(error, Error::Interrupted) {
-                    report(&error, &appliance);
+                    eprintln!("  last lines of the console:");
+                    appliance.console.tail(TAIL).iter().for_each(|line| eprintln!("    {line}"));
+                    appliance.save_evidence();
                 }
                 return Err(error);
             }
         }
         Ok(())
-    }
-}
-
-fn report(error: &Error, appliance: &Appliance) {
-    eprintln!("  failed: {error}");
-    eprintln!("  last lines of the console (all logs: {}):", appliance.folder().display());
-    for line in appliance.console.tail(TAIL) {
-        eprintln!("    {line}");
     }
 }
 
@@ -115,18 +112,18 @@ impl Play {
         &mut self,
         step: &Step,
         appliance: &mut Appliance,
-        stop: &Stop,
+        interrupt: &Stop,
         seconds: &mut BTreeMap<String, f64>,
     ) -> Result<()> {
         if let Some(action) = &step.action {
             if let Some(jitter) = step.jitter_seconds {
-                stop.pause(Duration::from_secs_f64(jitter.max(0.0) * unit(&mut self.random)))?;
+                interrupt.pause(Duration::from_secs_f64(jitter.max(0.0) * unit(&mut self.random)))?;
             }
             eprintln!("  {:7.1} s  {action:?}", appliance.console.now().as_secs_f64());
             self.mark = appliance.console.now();
             return action.perform(appliance);
         }
-        let reached = self.wait(step, appliance, stop)?;
+        let reached = self.wait(step, appliance, interrupt)?;
         if let Some(phase) = &step.phase {
             let took = reached.saturating_sub(self.mark);
             eprintln!("  {:7.1} s  {phase}: {:.1} s", reached.as_secs_f64(), took.as_secs_f64());
@@ -138,14 +135,14 @@ impl Play {
 
     /// Asks until the answer is right, at most for the step's limit from the mark, and not beyond
     /// the run's deadline. Gives the time at which it came true.
-    fn wait(&mut self, step: &Step, appliance: &mut Appliance, stop: &Stop) -> Result<Duration> {
+    fn wait(&mut self, step: &Step, appliance: &mut Appliance, interrupt: &Stop) -> Result<Duration> {
         let Some(expect) = &step.expect else { return Ok(appliance.console.now()) };
         let limit = step.limit().map_err(|cause| Error::Unexpected(cause.to_owned()))?;
         let (begin, line) = (self.mark, &mut self.line);
         let left = (begin + limit).min(self.end).saturating_sub(appliance.console.now());
         let mut why = String::new();
         let mut remind = appliance.console.now() + REMIND;
-        let waited = stop.wait("", left, || {
+        let waited = interrupt.wait("", left, || {
             appliance.check()?;
             match expect.ask(appliance, line) {
                 Ok(stamp) => Ok(Some(stamp.unwrap_or_else(|| appliance.console.now()))),
@@ -175,7 +172,7 @@ impl Play {
     }
 }
 
-/// A number in [0, 1) by SplitMix64 (Steele, Lea, Flood 2014): the same seed, the same run.
+/// A number in [0, 1) by `SplitMix64` (Steele, Lea, Flood 2014): the same seed, the same run.
 fn unit(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;

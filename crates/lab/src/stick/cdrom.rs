@@ -2,7 +2,7 @@
 //!
 //! Bulk-only transport (USB Mass Storage Class Bulk-Only Transport 1.0) with the SCSI commands a
 //! host's `usb-storage` and `sr` drivers and `usb_modeswitch` send. `usb_modeswitch`'s
-//! `StandardEject` is ALLOW MEDIUM REMOVAL followed by START STOP UNIT with LoEj; the message for
+//! `StandardEject` is ALLOW MEDIUM REMOVAL followed by START STOP UNIT with `LoEj`; the message for
 //! `19d2:2000` is ZTE's own command 0x85 (usb-modeswitch-data).
 
 /// Length of a command block wrapper (section 5.1).
@@ -90,14 +90,14 @@ impl Cdrom {
     fn scsi(&mut self, command: &[u8]) -> Reply {
         const START_STOP_LOEJ: u8 = 0x02;
         match command[0] {
-            0x00 | 0x1e => Reply::Data(Vec::new()), // TEST UNIT READY, PREVENT ALLOW MEDIUM REMOVAL
+            // START STOP UNIT: ejecting (LoEj without Start) switches, as the vendor's driver does.
+            0x1b if command[4] & 0x03 == START_STOP_LOEJ => Reply::Switch,
+            // TEST UNIT READY, any other START STOP UNIT, PREVENT ALLOW MEDIUM REMOVAL
+            0x00 | 0x1b | 0x1e => Reply::Data(Vec::new()),
             0x03 => Reply::Data(self.request_sense()),
             0x12 => Reply::Data(inquiry(command[4])),
             0x1a => Reply::Data(vec![3, 0, 0x80, 0]), // MODE SENSE (6): header, write protected
             0x5a => Reply::Data(vec![0, 6, 0, 0x80, 0, 0, 0, 0]), // MODE SENSE (10)
-            // START STOP UNIT: ejecting (LoEj without Start) switches, as the vendor's driver does.
-            0x1b if command[4] & 0x03 == START_STOP_LOEJ => Reply::Switch,
-            0x1b => Reply::Data(Vec::new()),
             0x25 => Reply::Data([(BLOCKS - 1).to_be_bytes(), 2048_u32.to_be_bytes()].concat()),
             0x28 => read(command),
             0x43 => Reply::Data(toc()),

@@ -48,14 +48,17 @@ enum Done {
 
 type Answer = Result<Done, Failure>;
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer among others")]
 fn ok() -> Answer {
     Ok(Done::Lines(Vec::new()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer among others")]
 fn line(text: impl Into<String>) -> Answer {
     Ok(Done::Lines(vec![text.into()]))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer among others")]
 fn lines<const N: usize>(texts: [&str; N]) -> Answer {
     Ok(Done::Lines(texts.map(str::to_owned).into()))
 }
@@ -131,7 +134,14 @@ impl Firmware {
         ok()
     }
 
-    fn extended(&mut self, now: Duration, port: u8, name: &str, op: &Op, persistent: &mut Persistent) -> Answer {
+    fn extended(
+        &mut self,
+        now: Duration,
+        port: u8,
+        name: &str,
+        op: &Op,
+        persistent: &mut Persistent,
+    ) -> Answer {
         match (name, op) {
             ("+CPIN" | "+CIMI" | "+CSIM" | "+CPMS", _) => self.card(now, name, op, persistent),
             ("+CREG" | "+CGREG", _) => self.registration_command(port, name, op),
@@ -149,17 +159,18 @@ impl Firmware {
             ("+CFUN", Op::Read) => line(format!("+CFUN: {}", self.functionality)),
             ("+CFUN", Op::Set(value)) => self.functionality_command(port, value),
             ("+COPS", _) => self.operator(op),
-            ("+CGATT", Op::Read) => {
-                line(format!("+CGATT: {}", u8::from(self.registered && !self.detached)))
-            }
+            ("+CGATT", Op::Read) => line(format!("+CGATT: {}", u8::from(self.registered && !self.detached))),
             ("+CGATT", Op::Set(value)) => self.attach(value),
             ("+CGDCONT", _) => self.context_command(op),
             ("+CGACT", Op::Read) => line(format!("+CGACT: 1,{}", u8::from(self.call != Call::Idle))),
             ("+CEER", Op::Run) => line(format!("+CEER: {}", self.cause)),
             ("+CPAS", Op::Run) => line(format!("+CPAS: {}", if self.call == Call::Idle { 0 } else { 4 })),
             // Data service only; local rates; message service: accepted and without effect here.
-            ("+FCLASS" | "+IFC" | "+ICF" | "+IPR" | "+CNMI" | "+CMGF" | "+CSCS" | "+CRC" | "+ZOPRT" | "+ZSNT"
-            | "+CGQREQ" | "+CGQMIN" | "+CGEQREQ", Op::Set(_)) => ok(),
+            (
+                "+FCLASS" | "+IFC" | "+ICF" | "+IPR" | "+CNMI" | "+CMGF" | "+CSCS" | "+CRC" | "+ZOPRT"
+                | "+ZSNT" | "+CGQREQ" | "+CGQMIN" | "+CGEQREQ",
+                Op::Set(_),
+            ) => ok(),
             ("+ZCDRUN", Op::Set(value)) => autorun(value, persistent),
             _ => Err(Failure::Unknown),
         }
@@ -278,7 +289,9 @@ impl Firmware {
             Op::Read => Ok(Done::Lines(
                 self.contexts
                     .iter()
-                    .map(|(cid, Context { kind, apn })| format!("+CGDCONT: {cid},\"{kind}\",\"{apn}\",\"\",0,0"))
+                    .map(|(cid, Context { kind, apn })| {
+                        format!("+CGDCONT: {cid},\"{kind}\",\"{apn}\",\"\",0,0")
+                    })
                     .collect(),
             )),
             Op::Set(value) => {

@@ -19,7 +19,7 @@ pub(crate) const WITH_STATUS: [u8; 2] = [3, 1];
 
 /// Full speed: at most 64 bytes in a bulk packet (USB 2.0 section 5.8.3).
 const BULK_PACKET: u16 = 64;
-/// A SERIAL_STATE notification is 10 bytes (USB CDC PSTN 1.2 section 6.5.4).
+/// A `SERIAL_STATE` notification is 10 bytes (USB CDC PSTN 1.2 section 6.5.4).
 const STATUS_PACKET: u16 = 16;
 /// Milliseconds between polls of the status endpoint at full speed.
 const STATUS_INTERVAL: u8 = 32;

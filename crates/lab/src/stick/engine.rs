@@ -9,7 +9,8 @@ use super::firmware::{Call, Firmware, FwAction, FwEvent, Persistent};
 use super::sim::Sim;
 use super::{Personality, StickCommand, StickConfig, StickState, Timing, descriptors};
 use crate::carrier::network::{NetAction, Network};
-use crate::usbredir::packet::{Control, PacketError};
+use crate::usbredir::codec::PacketError;
+use crate::usbredir::packet::Control;
 use crate::usbredir::{Port, UsbEvent};
 
 /// Text the firmware holds back for a port nobody reads: a 4 KiB buffer, then it is lost.
@@ -28,6 +29,7 @@ enum Life {
 
 /// One stick and its network.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Stick {
     timing: Timing,
     persistent: Persistent,
@@ -319,7 +321,7 @@ impl Stick {
     }
 }
 
-/// A SERIAL_STATE notification (USB CDC PSTN 1.2 section 6.5.4); Linux reads its DCD bit in
+/// A `SERIAL_STATE` notification (USB CDC PSTN 1.2 section 6.5.4); Linux reads its DCD bit in
 /// `option_instat_callback`.
 fn serial_state(interface: u8, carrier: bool) -> Vec<u8> {
     const DCD: u8 = 0x01;

@@ -8,14 +8,14 @@ use super::Timing;
 use super::at::{Gatherer, Line};
 use super::sim::{Lock, Sim};
 
-/// The AT ports, as USB interface numbers: secondary and primary (ModemManager's
+/// The AT ports, as USB interface numbers: secondary and primary (`ModemManager`'s
 /// `77-mm-zte-port-types.rules`). Interfaces 0 and 2 are for diagnosis and do not speak AT.
 pub(crate) const AT_PORTS: [u8; 2] = [1, 3];
 
 /// Guard time of the escape sequence (V.250 annex, S12 = 50 fiftieths of a second).
 const ESCAPE_GUARD: Duration = Duration::from_secs(1);
 
-/// Unsolicited lines of ZTE sticks (ModemManager's ZTE plugin swallows the same ones).
+/// Unsolicited lines of ZTE sticks (`ModemManager`'s ZTE plugin swallows the same ones).
 const NOISE: [&str; 4] =
     ["+ZUSIMR:2", "+ZDONR: \"FAILBERRY\",001,01,\"CS_PS\",\"ROAM_OFF\"", "+ZPASR: \"HSDPA\"", "^RSSI:20"];
 
@@ -29,7 +29,7 @@ pub(crate) struct Persistent {
 }
 
 /// What reaches the firmware.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum FwEvent<'a> {
     /// Bytes from the host on a port.
     Bytes(u8, &'a [u8]),
@@ -64,14 +64,21 @@ pub(crate) enum FwAction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Idle,
-    Dialling { port: u8 },
-    Online { port: u8 },
+    Dialling {
+        port: u8,
+    },
+    Online {
+        port: u8,
+    },
     /// Escaped with `+++`: the call is held, the port takes commands.
-    Held { port: u8 },
+    Held {
+        port: u8,
+    },
 }
 
 /// A serial port's settings.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct AtPort {
     pub(crate) number: u8,
     pub(crate) echo: bool,
@@ -313,7 +320,9 @@ impl Firmware {
     /// Echoes of one transfer go together, as firmware that polls its buffer sends them.
     fn echo(&mut self, number: u8, byte: u8) {
         match self.actions.last_mut() {
-            Some(FwAction::Say(port, text)) if *port == number && !text.starts_with(b"\r\n") => text.push(byte),
+            Some(FwAction::Say(port, text)) if *port == number && !text.starts_with(b"\r\n") => {
+                text.push(byte);
+            }
             _ => self.actions.push(FwAction::Say(number, vec![byte])),
         }
     }
@@ -347,7 +356,9 @@ impl Firmware {
     }
 
     fn ended(&mut self, cause: &'static str) {
-        let (Call::Dialling { port } | Call::Online { port } | Call::Held { port }) = self.call else { return };
+        let (Call::Dialling { port } | Call::Online { port } | Call::Held { port }) = self.call else {
+            return;
+        };
         self.cause = cause;
         self.lower_dcd();
         self.call = Call::Idle;
@@ -403,7 +414,9 @@ impl Firmware {
     }
 
     fn unsolicited(&mut self, line: &str) {
-        AT_PORTS.into_iter().for_each(|port| self.unsolicited_on(port, line));
+        for port in AT_PORTS {
+            self.unsolicited_on(port, line);
+        }
     }
 
     /// Not in the middle of a call's data.
@@ -413,3 +426,6 @@ impl Firmware {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

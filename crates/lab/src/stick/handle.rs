@@ -42,6 +42,7 @@ pub enum Personality {
 
 /// What can be seen of a stick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub struct StickState {
     /// Whether QEMU is connected.
     pub attached: bool,
@@ -121,7 +122,10 @@ impl StickHandle {
         *self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `wanted` holds, at most `limit`; gives the last state seen, and whether it held.
+    /// Waits until `wanted` holds, at most `limit`.
+    ///
+    /// # Errors
+    /// The last state seen, when it never held.
     pub fn wait_for(
         &self,
         limit: Duration,

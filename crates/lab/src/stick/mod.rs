@@ -3,6 +3,16 @@
 //! [`start`] runs it in a thread of its own, with the carrier behind it; it connects to the socket
 //! of QEMU's `usb-redir` device, waits for one when there is none yet, and connects again when
 //! QEMU was restarted. The [`StickHandle`] is the test's hand on it.
+//!
+//! | module | what |
+//! |---|---|
+//! | `runner` | the edge: one thread, `poll`, bytes in and out |
+//! | `engine` | the whole stick, pure: power, faces, transfers, the network behind it |
+//! | `cdrom`, `descriptors` | its first face, and what both faces say about themselves |
+//! | `firmware`, `at`, `commands`, `sim` | its second face: ports, dialogue, card |
+//!
+//! To add a fault, add a [`StickCommand`] and act on it in the engine (or pass it on as an event
+//! to the firmware, or as a `CarrierCommand` to the network).
 
 mod at;
 mod cdrom;

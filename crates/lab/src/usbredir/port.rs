@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::packet::{Codec, Control, Endpoint, FromGuest, PacketError, Status, ToGuest};
+use super::codec::{Codec, PacketError};
+use super::packet::{Control, Endpoint, FromGuest, Status, ToGuest};
 
 /// What is plugged in.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ pub enum UsbEvent {
 enum Pending {
     Control(Control),
     BulkIn(u8, usize),
-    BulkOut(u8, usize),
+    BulkOut(u8),
     Configuration(u8),
     Alt(u8, u8),
 }
@@ -200,7 +201,7 @@ impl Port {
     fn never_answer(&mut self, id: u64, packet: FromGuest) -> Option<UsbEvent> {
         let pending = match packet {
             FromGuest::Control(control) => Pending::Control(control),
-            FromGuest::BulkOut { endpoint, data } => Pending::BulkOut(endpoint, data.len()),
+            FromGuest::BulkOut { endpoint, .. } => Pending::BulkOut(endpoint),
             FromGuest::SetConfiguration(value) => Pending::Configuration(value),
             FromGuest::GetConfiguration => Pending::Configuration(0),
             FromGuest::SetAlt { interface, alt } => Pending::Alt(interface, alt),
@@ -281,7 +282,7 @@ impl Port {
                 self.waiting.entry(endpoint).or_default().retain(|waiting| *waiting != id);
                 ToGuest::BulkIn(Status::Cancelled, endpoint, Vec::new())
             }
-            Some(Pending::BulkOut(endpoint, _)) => ToGuest::BulkOut(Status::Cancelled, endpoint, 0),
+            Some(Pending::BulkOut(endpoint)) => ToGuest::BulkOut(Status::Cancelled, endpoint, 0),
             Some(Pending::Configuration(value)) => ToGuest::ConfigurationStatus(Status::Cancelled, value),
             Some(Pending::Alt(interface, alt)) => ToGuest::AltStatus(Status::Cancelled, interface, alt),
             // Already answered: the answer and the cancellation crossed.

@@ -7,9 +7,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 /// Every wait of the test.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub struct Guest {
+pub(crate) struct Guest {
     stream: UnixStream,
     next_id: u64,
     early: VecDeque<(u32, u64, Vec<u8>)>,
@@ -18,7 +18,7 @@ pub struct Guest {
 
 impl Guest {
     /// Waits for the stick to attach and says hello.
-    pub fn accept(listener: &UnixListener) -> Self {
+    pub(crate) fn accept(listener: &UnixListener) -> Self {
         let (stream, _) = listener.accept().expect("the stick attaches");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut guest = Self { stream, next_id: 1, early: VecDeque::new(), wide: false };
@@ -32,47 +32,47 @@ impl Guest {
     }
 
     /// Waits for a device: its endpoint table and its ids.
-    pub fn device(&mut self) -> (Vec<u8>, u16, u16) {
+    pub(crate) fn device(&mut self) -> (Vec<u8>, u16, u16) {
         let endpoints = self.wait_kind(5);
         let connect = self.wait_kind(1);
         (endpoints, u16_at(&connect, 4), u16_at(&connect, 6))
     }
 
-    pub fn wait_gone(&mut self) {
+    pub(crate) fn wait_gone(&mut self) {
         self.wait_kind(2);
     }
 
-    pub fn configure(&mut self) {
+    pub(crate) fn configure(&mut self) {
         let id = self.request(6, &[1]);
         assert_eq!(self.wait_id(8, id), [0, 1]);
     }
 
-    pub fn control(&mut self, setup: [u8; 8]) -> (u8, Vec<u8>) {
+    pub(crate) fn control(&mut self, setup: [u8; 8]) -> (u8, Vec<u8>) {
         let id = self.start_control(setup);
         let body = self.wait_id(100, id);
         (body[3], body[10..].to_vec())
     }
 
-    pub fn start_control(&mut self, setup: [u8; 8]) -> u64 {
+    pub(crate) fn start_control(&mut self, setup: [u8; 8]) -> u64 {
         let [kind, request, rest @ ..] = setup;
         let mut body = vec![kind & 0x80, request, kind, 0];
         body.extend(rest);
         self.request(100, &body)
     }
 
-    pub fn bulk_out(&mut self, endpoint: u8, data: &[u8]) {
+    pub(crate) fn bulk_out(&mut self, endpoint: u8, data: &[u8]) {
         let id = self.start_bulk_out(endpoint, data);
         assert_eq!(self.wait_id(101, id)[1], 0, "the device takes the data");
     }
 
-    pub fn start_bulk_out(&mut self, endpoint: u8, data: &[u8]) -> u64 {
+    pub(crate) fn start_bulk_out(&mut self, endpoint: u8, data: &[u8]) -> u64 {
         let mut body = bulk_header(endpoint, data.len());
         body.extend(data);
         self.request(101, &body)
     }
 
     /// One bulk IN transfer, or `None` when nothing came in time (it is taken back then).
-    pub fn bulk_in(&mut self, endpoint: u8, patience: Duration) -> Option<Vec<u8>> {
+    pub(crate) fn bulk_in(&mut self, endpoint: u8, patience: Duration) -> Option<Vec<u8>> {
         let id = self.request(101, &bulk_header(endpoint, 4096));
         let end = Instant::now() + patience;
         if let Some(body) = self.find(end, |kind, got| kind == 101 && got == id) {
@@ -83,19 +83,19 @@ impl Guest {
     }
 
     /// Takes a transfer back; its status.
-    pub fn cancel(&mut self, kind: u32, id: u64) -> u8 {
+    pub(crate) fn cancel(&mut self, kind: u32, id: u64) -> u8 {
         self.send(21, id, &[]);
         let body = self.wait_id(kind, id);
         if kind == 100 { body[3] } else { body[1] }
     }
 
-    pub fn poll_status(&mut self, endpoint: u8) {
+    pub(crate) fn poll_status(&mut self, endpoint: u8) {
         self.send(15, 0, &[endpoint]);
         assert_eq!(self.wait_kind(17), [0, endpoint]);
     }
 
     /// Waits for data of an interrupt endpoint.
-    pub fn interrupt(&mut self) -> Vec<u8> {
+    pub(crate) fn interrupt(&mut self) -> Vec<u8> {
         self.wait_kind(103)[4..].to_vec()
     }
 
@@ -159,7 +159,7 @@ impl Guest {
     }
 }
 
-pub fn u16_at(bytes: &[u8], at: usize) -> u16 {
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 

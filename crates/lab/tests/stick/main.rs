@@ -248,7 +248,7 @@ fn the_pin_counter_survives_power_loss_and_the_pin_opens_the_network() {
     let mut bench = Bench::modem_with(SimConfig { pin: Some("1234".into()), ..SimConfig::default() });
     let guest = &mut bench.guest;
     at(guest, "ATE0+CMEE=1", "OK");
-    at_until(guest, "AT+CREG?", "+CREG: 0,2");
+    at_until(guest, "AT+CPIN?", "+CPIN: SIM PIN");
     assert!(at(guest, "AT+CPIN=\"0000\"", "ERROR: 16").contains("+CME ERROR: 16"));
     assert!(at(guest, "AT+CSIM=10,\"0020000100\"", "OK").contains("+CSIM: 4,\"63C2\""));
     assert_eq!(bench.stick.state().pin_retries, 2);
@@ -256,7 +256,8 @@ fn the_pin_counter_survives_power_loss_and_the_pin_opens_the_network() {
     bench.guest.wait_gone();
     bench.stick.power_restored();
     bench.switch();
-    at_until(&mut bench.guest, "ATE0+CREG?", "+CREG: 0,2");
+    at_until(&mut bench.guest, "ATE0+CPIN?", "+CPIN: SIM PIN");
+    assert!(at(&mut bench.guest, "AT+CREG?", "OK").contains("+CREG: 0,2"), "searching, not registered");
     assert_eq!(bench.stick.state().pin_retries, 2);
     at(&mut bench.guest, "AT+CPIN=\"1234\"", "OK");
     at_until(&mut bench.guest, "AT+CREG?", "+CREG: 0,1");

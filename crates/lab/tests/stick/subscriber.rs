@@ -9,43 +9,47 @@ use lab::carrier::ppp::protocol::{IPCP, IPV4, LCP};
 use super::guest::{Guest, PATIENCE};
 
 /// Primary port: interface 3 has bulk endpoints 0x84 and 0x04.
-pub const IN: u8 = 0x84;
-pub const OUT: u8 = 0x04;
+pub(crate) const IN: u8 = 0x84;
+pub(crate) const OUT: u8 = 0x04;
 
-/// Types a command and reads until one of the final results, or `until`, is there.
-pub fn at(guest: &mut Guest, command: &str, until: &str) -> String {
-    guest.bulk_out(OUT, format!("{command}\r").as_bytes());
+/// Types a command and reads until `end` is there.
+pub(crate) fn at(guest: &mut Guest, command: &str, end: &str) -> String {
+    ask(guest, command, &[end])
+}
+
+/// Repeats a question until its answer has `wanted`; errors are answers too.
+pub(crate) fn at_until(guest: &mut Guest, command: &str, wanted: &str) {
     let end = Instant::now() + PATIENCE;
+    while !ask(guest, command, &["\r\nOK\r\n", "ERROR"]).contains(wanted) {
+        assert!(Instant::now() < end, "{command} never answered {wanted}");
+    }
+}
+
+fn ask(guest: &mut Guest, command: &str, ends: &[&str]) -> String {
+    guest.bulk_out(OUT, format!("{command}\r").as_bytes());
+    let deadline = Instant::now() + PATIENCE;
     let mut text = String::new();
-    while !text.contains(until) {
-        let left = end.saturating_duration_since(Instant::now());
+    while !ends.iter().any(|end| text.contains(end)) {
+        let left = deadline.saturating_duration_since(Instant::now());
         let part = guest.bulk_in(IN, left.max(Duration::from_millis(1)));
-        let part = part.unwrap_or_else(|| panic!("{command}: no `{until}` in {text:?}"));
+        let part = part.unwrap_or_else(|| panic!("{command}: none of {ends:?} in {text:?}"));
         text.push_str(&String::from_utf8_lossy(&part));
     }
     text
 }
 
-/// Repeats a question until its answer has `wanted`.
-pub fn at_until(guest: &mut Guest, command: &str, wanted: &str) {
-    let end = Instant::now() + PATIENCE;
-    while !at(guest, command, "\r\nOK\r\n").contains(wanted) {
-        assert!(Instant::now() < end, "{command} never answered {wanted}");
-    }
-}
-
 /// What a session of PPP came to.
-pub struct Ppp {
+pub(crate) struct Ppp {
     deframer: Deframer,
-    pub address: [u8; 4],
-    pub dns: [u8; 4],
+    pub(crate) address: [u8; 4],
+    pub(crate) dns: [u8; 4],
     open: bool,
 }
 
 impl Ppp {
     /// Negotiates LCP without authentication (as pppd does without a secret) and IPCP, asking for
     /// an address and a DNS server.
-    pub fn negotiate(guest: &mut Guest) -> Self {
+    pub(crate) fn negotiate(guest: &mut Guest) -> Self {
         let mut this = Self { deframer: Deframer::default(), address: [0; 4], dns: [0; 4], open: false };
         send(guest, LCP, &Packet::new(code::CONFIGURE_REQUEST, 1, vec![]).bytes());
         let end = Instant::now() + PATIENCE;
@@ -60,12 +64,13 @@ impl Ppp {
     }
 
     /// Sends an IP packet and waits for one that comes back.
-    pub fn exchange(&mut self, guest: &mut Guest, packet: &[u8]) -> Vec<u8> {
+    pub(crate) fn exchange(&mut self, guest: &mut Guest, packet: &[u8]) -> Vec<u8> {
         send(guest, IPV4, packet);
         let end = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < end, "no packet comes back");
-            if let Some((_, packet)) = self.frames(guest).into_iter().find(|(protocol, _)| *protocol == IPV4) {
+            if let Some((_, packet)) = self.frames(guest).into_iter().find(|(protocol, _)| *protocol == IPV4)
+            {
                 return packet;
             }
         }
@@ -116,7 +121,7 @@ fn send(guest: &mut Guest, protocol: u16, information: &[u8]) {
 }
 
 /// An ICMP echo request in an IPv4 packet (RFC 791, RFC 792).
-pub fn echo_request(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
+pub(crate) fn echo_request(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
     let mut icmp = vec![8, 0, 0, 0, 0x12, 0x34, 0, 1];
     icmp.extend(b"through the stick");
     let sum = checksum(&icmp);

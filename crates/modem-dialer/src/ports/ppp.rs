@@ -230,6 +230,20 @@ mod tests {
         assert_eq!(quoted("a \"b\" \\ c"), "\"a \\\"b\\\" \\\\ c\"");
     }
 
+    /// The real pppd of the same Debian release parses them before it looks at the device (exit
+    /// code 2) or at the kernel (4, where the builder's has no PPP).
+    #[test]
+    fn pppd_knows_every_option() {
+        let config = ::config::parse(b"[modem]\nuser = 'a \"b\" \\'\n").unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let credentials = Credentials::of(&config.modem);
+        let text = options(Path::new("/dev/ttyS0"), &credentials, Path::new("/bin/true"), Path::new("/x"));
+        fs::write(file.path(), text).unwrap();
+        let output = Command::new(PPPD).args(["dryrun", "file"]).arg(file.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}: {said}", output.status);
+    }
+
     #[test]
     fn a_stranger_with_a_reused_process_id_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();

@@ -24,7 +24,7 @@ const NAME: &[u8] = b"UMTS_CHAP_SRVR";
 
 /// What the authenticator has decided, with its answer for the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judgement {
+pub(super) enum Judgement {
     /// Say this; nothing is decided.
     Say(Packet),
     /// The peer is who it claims to be.
@@ -37,7 +37,7 @@ pub enum Judgement {
 
 /// Authenticates one peer.
 #[derive(Debug)]
-pub struct Authenticator {
+pub(super) struct Authenticator {
     method: AuthMethod,
     credentials: Option<Credentials>,
     challenge: [u8; 16],
@@ -48,12 +48,12 @@ pub struct Authenticator {
 
 impl Authenticator {
     /// Takes any credentials when there are none to compare with. `challenge` is random.
-    pub fn new(method: AuthMethod, credentials: Option<Credentials>, challenge: [u8; 16]) -> Self {
+    pub(super) fn new(method: AuthMethod, credentials: Option<Credentials>, challenge: [u8; 16]) -> Self {
         Self { method, credentials, challenge, id: 0, sent: 0, again_at: None }
     }
 
     /// PPP protocol number.
-    pub fn protocol(&self) -> u16 {
+    pub(super) fn protocol(&self) -> u16 {
         match self.method {
             AuthMethod::Pap => 0xc023,
             AuthMethod::Chap => 0xc223,
@@ -61,17 +61,17 @@ impl Authenticator {
     }
 
     /// When [`Self::tick`] has something to do.
-    pub fn next_deadline(&self) -> Option<Duration> {
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
         self.again_at
     }
 
     /// The first packet, if it is ours to send.
-    pub fn start(&mut self, now: Duration) -> Option<Packet> {
+    pub(super) fn start(&mut self, now: Duration) -> Option<Packet> {
         (self.method == AuthMethod::Chap).then(|| self.say_challenge(now))
     }
 
     /// Repeats an unanswered challenge.
-    pub fn tick(&mut self, now: Duration) -> Option<Judgement> {
+    pub(super) fn tick(&mut self, now: Duration) -> Option<Judgement> {
         if self.again_at.is_none_or(|at| now < at) {
             return None;
         }
@@ -83,7 +83,7 @@ impl Authenticator {
     }
 
     /// Takes a packet of its protocol; `None` for one that means nothing.
-    pub fn input(&mut self, packet: &Packet) -> Option<Judgement> {
+    pub(super) fn input(&mut self, packet: &Packet) -> Option<Judgement> {
         let (accepted, yes, no) = match (self.method, packet.code) {
             (AuthMethod::Pap, PAP_REQUEST) => (self.check_pap(&packet.data)?, PAP_ACK, PAP_NAK),
             (AuthMethod::Chap, CHAP_RESPONSE) if packet.id == self.id => {
@@ -152,8 +152,8 @@ fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    fn credentials() -> Option<Credentials> {
-        Some(Credentials { user: "web".into(), password: "secret".into() })
+    fn credentials() -> Credentials {
+        Credentials { user: "web".into(), password: "secret".into() }
     }
 
     fn pap(user: &str, password: &str) -> Packet {
@@ -166,9 +166,11 @@ mod tests {
 
     #[test]
     fn pap_takes_the_right_password_only() {
-        let mut authenticator = Authenticator::new(AuthMethod::Pap, credentials(), [0; 16]);
+        let mut authenticator = Authenticator::new(AuthMethod::Pap, Some(credentials()), [0; 16]);
         assert_eq!(authenticator.start(Duration::ZERO), None);
-        assert!(matches!(authenticator.input(&pap("web", "secret")), Some(Judgement::Accept(p)) if p.id == 9));
+        assert!(
+            matches!(authenticator.input(&pap("web", "secret")), Some(Judgement::Accept(p)) if p.id == 9)
+        );
         assert!(matches!(authenticator.input(&pap("web", "wrong")), Some(Judgement::Refuse(_))));
         assert_eq!(authenticator.input(&Packet::new(PAP_REQUEST, 1, vec![200, 1])), None);
     }
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn chap_checks_the_digest_of_id_secret_and_challenge() {
-        let mut authenticator = Authenticator::new(AuthMethod::Chap, credentials(), [7; 16]);
+        let mut authenticator = Authenticator::new(AuthMethod::Chap, Some(credentials()), [7; 16]);
         let challenge = authenticator.start(Duration::ZERO).unwrap();
         for (secret, right) in [("secret", true), ("wrong", false)] {
             let input = [&[challenge.id], secret.as_bytes(), &challenge.data[1..17]].concat();

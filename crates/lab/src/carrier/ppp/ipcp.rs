@@ -13,7 +13,7 @@ const INTERFACE_ID: u8 = 1;
 
 /// Our side of IPCP.
 #[derive(Debug)]
-pub struct Ipcp {
+pub(super) struct Ipcp {
     gateway: Option<Ipv4Addr>,
     subscriber: Ipv4Addr,
     dns: [Ipv4Addr; 2],
@@ -21,7 +21,7 @@ pub struct Ipcp {
 
 impl Ipcp {
     /// Gives `subscriber` and `dns` to the peer and calls itself `gateway`.
-    pub fn new(gateway: Ipv4Addr, subscriber: Ipv4Addr, dns: [Ipv4Addr; 2]) -> Self {
+    pub(super) fn new(gateway: Ipv4Addr, subscriber: Ipv4Addr, dns: [Ipv4Addr; 2]) -> Self {
         Self { gateway: Some(gateway), subscriber, dns }
     }
 }
@@ -65,14 +65,14 @@ impl Options for Ipcp {
 
 /// Our side of IPV6CP.
 #[derive(Debug)]
-pub struct Ipv6cp {
+pub(super) struct Ipv6cp {
     gateway_id: u64,
     subscriber_id: u64,
 }
 
 impl Ipv6cp {
     /// Calls itself `gateway_id`; suggests `subscriber_id` to a peer without an identifier.
-    pub fn new(gateway_id: u64, subscriber_id: u64) -> Self {
+    pub(super) fn new(gateway_id: u64, subscriber_id: u64) -> Self {
         Self { gateway_id, subscriber_id }
     }
 }

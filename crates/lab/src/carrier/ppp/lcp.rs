@@ -19,22 +19,22 @@ const MRU_DEFAULT: u16 = 1500;
 
 /// Our side of LCP.
 #[derive(Debug)]
-pub struct Lcp {
+pub(super) struct Lcp {
     /// Authentication protocols still on offer, the preferred one first.
     methods: Vec<AuthMethod>,
     /// Whether all of them were refused.
-    pub auth_refused: bool,
+    pub(super) auth_refused: bool,
     ask_accm: bool,
     magic: Option<u32>,
     /// How frames to the peer are to be written.
-    pub framing: Framing,
+    pub(super) framing: Framing,
     /// Longest information field the peer takes.
-    pub peer_mru: u16,
+    pub(super) peer_mru: u16,
 }
 
 impl Lcp {
     /// Asks for one of `methods`, if there are any; `magic` tells the ends of a line apart.
-    pub fn new(methods: Vec<AuthMethod>, magic: u32) -> Self {
+    pub(super) fn new(methods: Vec<AuthMethod>, magic: u32) -> Self {
         Self {
             methods,
             auth_refused: false,
@@ -46,12 +46,12 @@ impl Lcp {
     }
 
     /// The authentication both agreed on.
-    pub fn method(&self) -> Option<AuthMethod> {
+    pub(super) fn method(&self) -> Option<AuthMethod> {
         self.methods.first().copied()
     }
 
     /// The magic number for echo packets; zero when there is none.
-    pub fn magic(&self) -> u32 {
+    pub(super) fn magic(&self) -> u32 {
         self.magic.unwrap_or(0)
     }
 

@@ -87,10 +87,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts with our LCP request. IPv6 is spoken when `config` has it.
-    pub fn start(now: Duration, config: CarrierConfig, seed: Seed) -> (Self, Vec<Action>) {
-        let (lcp, outputs) = Negotiation::start(now, Lcp::new(config.auth.methods.clone(), seed.magic));
-        let mut this = Self {
+    /// Waits for the subscriber's first word. IPv6 is spoken when `config` has it.
+    pub fn start(now: Duration, config: CarrierConfig, seed: Seed) -> Self {
+        let lcp = Negotiation::listen(now, Lcp::new(config.auth.methods.clone(), seed.magic));
+        Self {
             config,
             seed,
             deframer: Deframer::default(),
@@ -101,10 +101,7 @@ impl Session {
             rejects: 0,
             spoofed: 0,
             actions: Vec::new(),
-        };
-        this.lcp_outputs(now, outputs);
-        let actions = this.take();
-        (this, actions)
+        }
     }
 
     /// Whether a network protocol is open.
@@ -181,7 +178,7 @@ impl Session {
     fn send(&mut self, number: u16, information: &[u8]) {
         // LCP packets are always sent as if nothing was negotiated (RFC 1662 section 7).
         let framing = if number == protocol::LCP || !self.lcp.is_open() {
-            Framing { accm: u32::MAX, ..Framing::PLAIN }
+            Framing::PLAIN
         } else {
             self.lcp.options.framing
         };
@@ -221,18 +218,18 @@ impl Session {
         match number {
             protocol::IPCP if self.ipcp.is_some() => {
                 let packet = Packet::parse(information);
-                let outputs = packet.and_then(|p| Self::ncp_input(now, self.ipcp.as_mut()?, &p));
+                let outputs = packet.and_then(|p| Some(ncp_input(now, self.ipcp.as_mut()?, &p)));
                 self.ncp_outputs(number, outputs.unwrap_or_default());
             }
             protocol::IPV6CP if self.ipv6cp.is_some() => {
                 let packet = Packet::parse(information);
-                let outputs = packet.and_then(|p| Self::ncp_input(now, self.ipv6cp.as_mut()?, &p));
+                let outputs = packet.and_then(|p| Some(ncp_input(now, self.ipv6cp.as_mut()?, &p)));
                 self.ncp_outputs(number, outputs.unwrap_or_default());
             }
             protocol::IPV4 if self.ipcp.as_ref().is_some_and(Negotiation::is_open) => {
-                self.from_subscriber(information);
+                self.ipv4_of_subscriber(information);
             }
-            protocol::IPV6 if self.ipv6_open() => self.ipv6_from_subscriber(information),
+            protocol::IPV6 if self.ipv6_open() => self.ipv6_of_subscriber(information),
             // A protocol we speak, before its layer is up: silence (RFC 1661 section 3.5).
             protocol::IPV4 => {}
             protocol::IPV6 if self.ipv6cp.is_some() => {}
@@ -240,15 +237,9 @@ impl Session {
         }
     }
 
-    fn ncp_input<O: Options>(now: Duration, ncp: &mut Negotiation<O>, packet: &Packet) -> Option<Vec<Output>> {
-        Some(ncp.input(now, packet).unwrap_or_else(|| {
-            vec![Output::Send(Packet::new(code::CODE_REJECT, packet.id, packet.bytes()))]
-        }))
-    }
-
     /// Drops what does not come from the subscriber's address, as gateways do (BCP 38): this is
     /// where a box that forgot to masquerade its LAN is noticed.
-    fn from_subscriber(&mut self, packet: &[u8]) {
+    fn ipv4_of_subscriber(&mut self, packet: &[u8]) {
         if packet.get(12..16).is_some_and(|source| source == self.config.subscriber.octets()) {
             self.actions.push(Action::Packet(packet.to_vec()));
         } else {
@@ -256,7 +247,7 @@ impl Session {
         }
     }
 
-    fn ipv6_from_subscriber(&mut self, packet: &[u8]) {
+    fn ipv6_of_subscriber(&mut self, packet: &[u8]) {
         let Some(ipv6) = self.config.ipv6 else { return };
         if router::is_solicitation(packet) {
             self.send(protocol::IPV6, &router::advertisement(ipv6.gateway_id, ipv6.prefix));
@@ -401,3 +392,12 @@ impl Session {
         }
     }
 }
+
+/// One packet of a network protocol; codes of LCP only are rejected there.
+fn ncp_input<O: Options>(now: Duration, ncp: &mut Negotiation<O>, packet: &Packet) -> Vec<Output> {
+    ncp.input(now, packet)
+        .unwrap_or_else(|| vec![Output::Send(Packet::new(code::CODE_REJECT, packet.id, packet.bytes()))])
+}
+
+#[cfg(test)]
+mod tests;

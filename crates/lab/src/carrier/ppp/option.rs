@@ -2,16 +2,27 @@
 
 /// Codes of control packets.
 pub mod code {
+    /// Asks for options.
     pub const CONFIGURE_REQUEST: u8 = 1;
+    /// Accepts all of them.
     pub const CONFIGURE_ACK: u8 = 2;
+    /// Suggests other values.
     pub const CONFIGURE_NAK: u8 = 3;
+    /// Refuses options as such.
     pub const CONFIGURE_REJECT: u8 = 4;
+    /// Asks to close.
     pub const TERMINATE_REQUEST: u8 = 5;
+    /// Agrees to close.
     pub const TERMINATE_ACK: u8 = 6;
+    /// Does not know a code.
     pub const CODE_REJECT: u8 = 7;
+    /// LCP only: does not speak a protocol.
     pub const PROTOCOL_REJECT: u8 = 8;
+    /// LCP only: are you there?
     pub const ECHO_REQUEST: u8 = 9;
+    /// LCP only: yes.
     pub const ECHO_REPLY: u8 = 10;
+    /// LCP only: to be ignored.
     pub const DISCARD_REQUEST: u8 = 11;
 }
 

@@ -52,10 +52,11 @@ pub(super) fn advertisement(gateway_id: u64, prefix: Ipv6Addr) -> Vec<u8> {
     packet
 }
 
-/// ICMPv6's checksum with its pseudo-header (RFC 8200 section 8.1).
+/// The checksum of `ICMPv6` with its pseudo-header (RFC 8200 section 8.1).
 fn checksum(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> u16 {
     let length = u32::try_from(message.len()).unwrap_or(0).to_be_bytes();
-    let covered = [&source.octets()[..], &destination.octets(), &length, &[0, 0, 0, ICMPV6], message].concat();
+    let covered =
+        [&source.octets()[..], &destination.octets(), &length, &[0, 0, 0, ICMPV6], message].concat();
     let sum: u32 = covered
         .chunks(2)
         .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)))
