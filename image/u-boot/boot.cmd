@@ -21,6 +21,15 @@ initramfs_at=0x05200000
 setenv kernel_comp_addr_r 0x0a000000
 
 echo "failberry: u-boot script started"
+
+# A file boot.env beside this script may add kernel arguments for this card, in one line such as
+# extra_args=systemd.log_level=debug
+setenv extra_args ""
+if test -e mmc 0:1 boot.env; then
+  load mmc 0:1 ${fdt_at} boot.env
+  env import -t ${fdt_at} ${filesize} extra_args
+  echo "failberry: boot.env adds ${extra_args}"
+fi
 test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
 test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
 test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
@@ -48,7 +57,7 @@ for slot in ${BOOT_ORDER}; do
       # the firmware's own tree.
       if load mmc 0:${part} ${fdt_at} /boot/dtbs/${fdtfile}; then dtb=${fdt_at}; else dtb=${fdt_addr}; echo "failberry: no ${fdtfile} in slot ${name}, using the device tree of the firmware"; fi
       if load mmc 0:${part} ${initramfs_at} /boot/initramfs.img; then
-        setenv bootargs "console=tty0 console=ttyS1,115200 failberry.slot=${name} net.ifnames=0 panic=10 quiet"
+        setenv bootargs "console=tty0 console=ttyS1,115200 failberry.slot=${name} net.ifnames=0 panic=10 quiet ${extra_args}"
         echo "failberry: starting linux from slot ${name}"
         booti ${kernel_at} ${initramfs_at}:${filesize} ${dtb}
       fi

@@ -97,6 +97,9 @@ impl Appliance {
         card.put("failberry.toml", options.config.as_bytes())?;
         let public = key.with_extension("pub");
         card.put("authorized_keys", &fs::read(&public).context(format!("read {}", public.display()))?)?;
+        if options.model == Model::BoardRpi3b {
+            card.put("boot.env", qemu::BOARD_ENV.as_bytes())?;
+        }
         let world = World::create(&folder)?;
         let carrier = CarrierConfig { netns: Some(world.internet.path()), ..CarrierConfig::default() };
         let subscriber = carrier.subscriber;
@@ -237,7 +240,7 @@ impl Appliance {
             let _ = fs::write(self.folder.join("status.json"), format!("{status:#}"));
         }
         if let Ok(journal) = self.ssh("journalctl --boot --no-pager --output=short-monotonic", EVIDENCE) {
-            let _ = fs::write(self.folder.join("journal.log"), journal.stdout);
+            let _ = fs::write(self.folder.join("journal.log"), journal.text() + &journal.stderr);
         }
     }
 

@@ -1,8 +1,10 @@
 //! A resolver for the lab's clients: asks the name server it is told, as a LAN device asks its
 //! router, instead of the builder's own resolver.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 
@@ -10,6 +12,9 @@ use crate::error::{Context, Error, Result};
 const HEADER: usize = 12;
 /// RFC 1035 2.3.4: the longest answer over UDP.
 const LONGEST: usize = 512;
+/// A question is asked again after this time: what the resolvers of browsers and phones do (Chrome's
+/// `DnsConfig` falls back to 1 s); glibc's 5 s would hide a quick recovery.
+const AGAIN: Duration = Duration::from_secs(1);
 /// RFC 1035 3.2.2 and 3.2.4: type A, class IN.
 const A: u16 = 1;
 const IN: u16 = 1;
@@ -24,14 +29,25 @@ pub fn resolve(server: SocketAddr, name: &str, limit: Duration) -> Result<Ipv4Ad
     let what = || format!("ask {server} for {name}");
     let socket = UdpSocket::bind("0.0.0.0:0").context(what())?;
     socket.connect(server).context(what())?;
-    socket.set_read_timeout(Some(limit)).context(what())?;
+    socket.set_read_timeout(Some(AGAIN)).context(what())?;
     // The source port is random already; an identifier of the process is enough beside it.
     let id = std::process::id().to_le_bytes();
     let id = u16::from_le_bytes([id[0], id[1]]);
-    socket.send(&query(id, name)).context(what())?;
+    let deadline = Instant::now() + limit;
     let mut answer = [0; LONGEST];
-    let length = socket.recv(&mut answer).context(what())?;
-    parse(id, &answer[..length]).ok_or_else(|| Error::Unexpected(format!("{}: no address", what())))
+    loop {
+        // An unreachable server shows as an error here; it may be back in a second.
+        let sent = socket.send(&query(id, name));
+        match sent.and_then(|_| socket.recv(&mut answer)) {
+            Ok(length) => {
+                let address = parse(id, &answer[..length]);
+                return address.ok_or_else(|| Error::Unexpected(format!("{}: no address", what())));
+            }
+            Err(error) if Instant::now() >= deadline => return Err(error).context(what()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => thread::sleep(AGAIN.min(deadline.saturating_duration_since(Instant::now()))),
+        }
+    }
 }
 
 fn query(id: u16, name: &str) -> Vec<u8> {
