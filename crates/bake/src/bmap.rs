@@ -15,7 +15,7 @@ use crate::hash::sha256;
 /// The format's usual block size.
 const BLOCK: u64 = 4096;
 /// Size of a sector in a partition table.
-const SECTOR: u64 = 512;
+const SECTOR: usize = 512;
 /// Offset of the partition table in the first sector, entry size and count (the PC's MBR).
 const TABLE: usize = 446;
 const ENTRY: usize = 16;
@@ -43,7 +43,7 @@ struct Part {
 pub fn make(image: &Path) -> Result<String, Error> {
     let size = files::size(image)?;
     let file = File::open(image).at("open", image)?;
-    let mut head = [0; SECTOR as usize];
+    let mut head = [0; SECTOR];
     file.read_exact_at(&mut head, 0).at("read", image)?;
     let parts = parse_table(&head)
         .ok_or_else(|| Error::Invalid(format!("map {}: it has no four partitions", image.display())))?;
@@ -100,8 +100,9 @@ fn rule(offset: u64, parts: &[Part; ENTRIES], slot_length: u64) -> Rule {
 fn parse_table(sector: &[u8]) -> Option<[Part; ENTRIES]> {
     let mut parts = [Part { start: 0, length: 0 }; ENTRIES];
     for (part, entry) in parts.iter_mut().zip(sector.get(TABLE..)?.chunks_exact(ENTRY)) {
-        let number =
-            |at: usize| Some(u64::from(u32::from_le_bytes(entry.get(at..at + 4)?.try_into().ok()?)) * SECTOR);
+        let number = |at: usize| {
+            Some(u64::from(u32::from_le_bytes(entry.get(at..at + 4)?.try_into().ok()?)) * SECTOR as u64)
+        };
         *part = Part { start: number(8)?, length: number(12)? };
         if part.length == 0 {
             return None;
@@ -154,7 +155,7 @@ mod tests {
         let file = card.as_file();
         file.set_len(24 * MIB).unwrap();
         for (number, (start, length)) in [(4, 8), (12, 4), (16, 4), (20, 4)].into_iter().enumerate() {
-            let sectors = |mib: u64| u32::try_from(mib * MIB / SECTOR).unwrap().to_le_bytes();
+            let sectors = |mib: u64| u32::try_from(mib * MIB / SECTOR as u64).unwrap().to_le_bytes();
             let at = (TABLE + number * ENTRY) as u64;
             file.write_all_at(&sectors(start), at + 8).unwrap();
             file.write_all_at(&sectors(length), at + 12).unwrap();

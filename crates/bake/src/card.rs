@@ -15,7 +15,8 @@ use crate::stage::remove_tree;
 const LIMIT: Duration = Duration::from_secs(180);
 /// Size of the FAT partition in KiB; the same as in `image/card.cfg`.
 const BOOT_KIB: &str = "65536";
-/// Volume serial, like the disk signature; mkfs.fat would take the clock.
+/// Volume serial, like the disk signature. After `--invariant`, which also fixes the label's time, but would
+/// set another serial.
 const BOOT_SERIAL: &str = "fa11be77";
 /// Size of the data file system as shipped; the same as in `image/card.cfg`.
 const DATA_SIZE: &str = "64M";
@@ -64,7 +65,7 @@ pub fn make(runner: &Runner, inputs: &Inputs, work: &Path) -> Result<PathBuf, Er
 fn boot_partition(runner: &Runner, inputs: &Inputs, input: &Path) -> Result<(), Error> {
     let image = input.join("boot.vfat");
     let mut mkfs = Command::new("mkfs.vfat");
-    mkfs.args(["-F", "32", "-s", "1", "-n", "FAILBERRY", "-i", BOOT_SERIAL, "--invariant", "-C"]);
+    mkfs.args(["-F", "32", "-s", "1", "-n", "FAILBERRY", "--invariant", "-i", BOOT_SERIAL, "-C"]);
     runner.command("mkfs-vfat", LIMIT, mkfs.arg(&image).arg(BOOT_KIB))?;
     let folder = input.join("boot");
     let mut copies = Vec::new();

@@ -1,5 +1,6 @@
 //! The command line: bake, list, explain.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ usage: scripts/bake --machine M [--with LAYER]… [--without LAYER]… [--no-xz]
 
 The result is in build/deploy/<M>/. Every step's log is in build/log/<M>/.";
 
-/// Time stamp where SOURCE_DATE_EPOCH is not set: 2026-01-01, like scripts/sdk.
+/// Time stamp where `SOURCE_DATE_EPOCH` is not set: 2026-01-01, like scripts/sdk.
 const DEFAULT_EPOCH: u64 = 1_767_225_600;
 
 /// What was asked for.
@@ -64,7 +65,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Request, lexopt::Error> {
 /// The environment scripts/sdk sets up.
 ///
 /// # Errors
-/// A SOURCE_DATE_EPOCH that is no number, or no current folder.
+/// A `SOURCE_DATE_EPOCH` that is no number, or no current folder.
 pub fn environment() -> Result<Environment, Error> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let top = match var("FAILBERRY_TOP") {
@@ -122,7 +123,7 @@ fn list(env: &Environment) -> Result<String, Error> {
 fn describe(layer: &Layer) -> String {
     let mut text = format!("{}: {}\npriority: {}\n", layer.name, layer.description, layer.priority);
     let when = if layer.default { "in every image unless left out" } else { "only when asked for (--with)" };
-    text.push_str(&format!("used: {when}\n"));
+    let _ = writeln!(text, "used: {when}");
     let data: Vec<String> = layer.data.iter().map(|(from, to)| format!("{from} → /{to}")).collect();
     for (what, items) in [
         ("machines", &layer.machines),
@@ -142,7 +143,7 @@ fn describe(layer: &Layer) -> String {
         ("overrides", &layer.overrides),
     ] {
         if !items.is_empty() {
-            text.push_str(&format!("{what}: {}\n", items.join(" ")));
+            let _ = writeln!(text, "{what}: {}", items.join(" "));
         }
     }
     text

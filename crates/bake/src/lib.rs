@@ -9,6 +9,7 @@ pub mod card;
 pub mod cli;
 pub mod copyright;
 pub mod debian;
+pub mod deploy;
 pub mod elf;
 pub mod error;
 pub mod files;

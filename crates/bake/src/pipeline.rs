@@ -3,29 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::debian::{self, Package};
+use crate::debian;
 use crate::error::{Error, IoContext};
-use crate::hash::{Key, sha256_file};
+use crate::hash::Key;
 use crate::layer::{Layer, Machine, load_layers, load_machine};
-use crate::manifest::Manifest;
 use crate::overlay::{self, Plan};
 use crate::programs::{self, Programs};
 use crate::resolve::resolve;
 use crate::run::Runner;
 use crate::stage::{Stages, remove_tree};
-use crate::{VERSION, base, bmap, card, files, initramfs, kernel, slot, uboot};
+use crate::{base, bmap, card, deploy, files, initramfs, kernel, slot, uboot};
 
 /// Steps a bake counts: Debian, base, programs, U-Boot, slot, card, compression.
 const STEPS: usize = 7;
-/// Compressing 260 MB, most of it zeros or compressed already.
-const XZ_LIMIT: Duration = Duration::from_secs(600);
-/// The slot's content hardly compresses any further: a higher preset only takes longer.
-const XZ_PRESET: &str = "-3";
 
 /// What to bake.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +92,19 @@ impl Bake<'_> {
         let uboot = self.uboot()?;
         let slot = self.slot(&base, &programs)?;
         let card = self.card(&base, &slot, &uboot)?;
-        self.deploy(&unpacked, &slot, &card, options)
+        deploy::deploy(
+            &self.runner,
+            &deploy::Inputs {
+                top: &self.env.top,
+                machine: &self.machine,
+                layers: &self.layers,
+                unpacked: &unpacked,
+                slot: &slot,
+                card: &card,
+                epoch: self.env.epoch,
+                compress: !options.no_xz,
+            },
+        )
     }
 
     fn debian(&self) -> Result<PathBuf, Error> {
@@ -225,83 +230,6 @@ impl Bake<'_> {
             files::write(&stage.join("card.bmap"), bmap::make(&image)?.as_bytes(), 0o644)
         })
     }
-
-    fn deploy(&self, unpacked: &Path, slot: &Path, card: &Path, options: &Options) -> Result<PathBuf, Error> {
-        let folder = self.env.top.join("build/deploy").join(&self.machine.name);
-        fs::create_dir_all(&folder).at("make", &folder)?;
-        let name = format!("failberry-{VERSION}-{}", self.machine.name);
-        let place = |suffix: &str| folder.join(format!("{name}.{suffix}"));
-        let image = place("img");
-        replace_by_link(&card.join("card.img"), &image)?;
-        replace_by_link(&card.join("card.bmap"), &place("bmap"))?;
-        let mut made = vec![image.clone()];
-        let compressed = place("img.xz");
-        if options.no_xz {
-            files::remove_any(&compressed)?;
-        } else {
-            self.compress(&card.join("card.img"), &card.join("card.img.xz"))?;
-            replace_by_link(&card.join("card.img.xz"), &compressed)?;
-            made.push(compressed);
-        }
-        let mut sums = String::new();
-        for file in &made {
-            sums.push_str(&format!(
-                "{}  {}\n",
-                sha256_file(file)?,
-                file.file_name().unwrap_or_default().display()
-            ));
-        }
-        files::write(&place("sha256"), sums.as_bytes(), 0o644)?;
-        let packages = debian::packages(unpacked)?;
-        let manifest = self.manifest(&packages, slot, &made)?;
-        files::write(&place("manifest.json"), manifest.as_bytes(), 0o644)?;
-        Ok(made.pop().unwrap_or(image))
-    }
-
-    fn compress(&self, image: &Path, compressed: &Path) -> Result<(), Error> {
-        if compressed.is_file() {
-            self.runner.cached("compress the image");
-            return Ok(());
-        }
-        let partial = compressed.with_extension("xz.new");
-        self.runner.step("compress the image", || {
-            let mut xz = Command::new("xz");
-            // Two threads always: the number of blocks, and with it the bytes, must not depend on the builder.
-            xz.args([XZ_PRESET, "-T2", "-c"]).arg(image);
-            self.runner.command_to("xz", XZ_LIMIT, &mut xz, &partial)?;
-            fs::rename(&partial, compressed).at("rename", &partial)
-        })
-    }
-
-    fn manifest(&self, packages: &[Package], slot: &Path, made: &[PathBuf]) -> Result<String, Error> {
-        let mut sizes = BTreeMap::new();
-        for (what, file) in [("slot", "slot.squashfs"), ("kernel", "vmlinuz"), ("initramfs", "initramfs.img")]
-        {
-            sizes.insert(what, files::size(&slot.join(file))?);
-        }
-        for (what, file) in ["image", "download"].into_iter().zip(made) {
-            sizes.insert(what, files::size(file)?);
-        }
-        for (what, bytes) in &sizes {
-            eprintln!("bake: {what:>9}: {:6.1} MiB", megabytes(*bytes));
-        }
-        let kernel = files::read(&slot.join("kernel-version"))?;
-        Manifest::new(&self.machine, &self.layers, packages, &sizes, &kernel, self.env.epoch).to_json()
-    }
-}
-
-// For people's eyes only; the manifest has the bytes.
-#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}
-
-// By rename, so that a guest that still runs from the old image keeps it whole.
-fn replace_by_link(from: &Path, to: &Path) -> Result<(), Error> {
-    let new = to.with_extension("new");
-    files::remove_any(&new)?;
-    fs::hard_link(from, &new).at("link", &new)?;
-    fs::rename(&new, to).at("rename", &new)
 }
 
 fn lock(path: &Path) -> Result<Flock<fs::File>, Error> {

@@ -1,5 +1,6 @@
 //! Cross-builds our daemons and early-init; cargo itself knows what has changed.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -70,11 +71,11 @@ fn cargo(top: &Path, machine: &Machine, target_dir: &Path, flags: &str) -> Comma
         .arg(target_dir)
         .current_dir(top);
     // The builder's folders must not end up in panic messages: same inputs, same bytes, anywhere.
-    let mut remap = format!("--remap-path-prefix={}=/failberry", top.display());
+    let mut all = format!("--remap-path-prefix={}=/failberry{flags}", top.display());
     if let Some(home) = std::env::var_os("CARGO_HOME") {
-        remap.push_str(&format!(" --remap-path-prefix={}=/cargo", Path::new(&home).display()));
+        let _ = write!(all, " --remap-path-prefix={}=/cargo", Path::new(&home).display());
     }
-    command.env("RUSTFLAGS", remap + flags);
+    command.env("RUSTFLAGS", all);
     command
 }
 

@@ -62,7 +62,7 @@ impl Runner {
     pub fn command(&self, name: &str, limit: Duration, command: &mut Command) -> Result<(), Error> {
         let log = self.logs.join(format!("{name}.log"));
         let out = File::create(&log).at("create", &log)?;
-        self.into_file(name, limit, command, out, &log)
+        wait_for(name, limit, command, out, &log)
     }
 
     /// Like [`Runner::command`], with standard output in a file of its own.
@@ -79,55 +79,48 @@ impl Runner {
         let log = self.logs.join(format!("{name}.log"));
         File::create(&log).at("create", &log)?;
         let out = File::create(output).at("create", output)?;
-        self.into_file(name, limit, command, out, &log)
-    }
-
-    fn into_file(
-        &self,
-        name: &str,
-        limit: Duration,
-        command: &mut Command,
-        out: File,
-        log: &Path,
-    ) -> Result<(), Error> {
-        let err = File::options().append(true).open(log).at("open", log)?;
-        let failed = |cause: String| Error::Command {
-            step: name.to_owned(),
-            cause,
-            tail: tail(&fs::read(log).unwrap_or_default()),
-            log: log.to_owned(),
-        };
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .spawn()
-            .map_err(|e| failed(format!("start {}: {e}", command.get_program().display())))?;
-        let deadline = Instant::now() + limit;
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => {
-                    return Err(failed(format!("{}: {status}", command.get_program().display())));
-                }
-                Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
-                Ok(None) => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return Err(failed(format!(
-                        "{}: not done after {} s",
-                        command.get_program().display(),
-                        limit.as_secs()
-                    )));
-                }
-                Err(e) => return Err(failed(format!("wait: {e}"))),
-            }
-        }
+        wait_for(name, limit, command, out, &log)
     }
 
     fn number(&self) -> usize {
         self.done.set(self.done.get() + 1);
         self.done.get()
+    }
+}
+
+fn wait_for(name: &str, limit: Duration, command: &mut Command, out: File, log: &Path) -> Result<(), Error> {
+    let err = File::options().append(true).open(log).at("open", log)?;
+    let failed = |cause: String| Error::Command {
+        step: name.to_owned(),
+        cause,
+        tail: tail(&fs::read(log).unwrap_or_default()),
+        log: log.to_owned(),
+    };
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .spawn()
+        .map_err(|e| failed(format!("start {}: {e}", command.get_program().display())))?;
+    let deadline = Instant::now() + limit;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => {
+                return Err(failed(format!("{}: {status}", command.get_program().display())));
+            }
+            Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failed(format!(
+                    "{}: not done after {} s",
+                    command.get_program().display(),
+                    limit.as_secs()
+                )));
+            }
+            Err(e) => return Err(failed(format!("wait: {e}"))),
+        }
     }
 }
 

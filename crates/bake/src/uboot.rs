@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::hash::hex;
+
 /// Upstream tarball of Debian 13's source package `u-boot`.
 const TARBALL: &str = "u-boot_2025.01.orig.tar.bz2";
 /// SHA-256 of it, from the signed Sources index of trixie; a different file is never built.
@@ -326,10 +328,6 @@ fn key(texts: &[&str]) -> String {
         sum.update(text.as_bytes());
     }
     hex(&sum.finalize()[..8])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn make_folder(path: &Path) -> Result<(), UbootError> {

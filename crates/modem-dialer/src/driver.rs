@@ -91,11 +91,11 @@ impl Driver {
         if self.stopping {
             return;
         }
-        let before = self.machine.name();
+        let before = self.machine.attempt();
         let mut actions: VecDeque<Action> = self.machine.step(now, jitter(), event).into();
         for _ in 0..LONGEST_CHAIN {
             let Some(action) = actions.pop_front() else {
-                self.log_transition(before, now);
+                self.log_failure(before, now);
                 return;
             };
             if let Some(event) = self.carry_out(now, action) {
@@ -108,12 +108,12 @@ impl Driver {
         );
     }
 
-    fn log_transition(&self, before: &str, now: Monotonic) {
-        let name = self.machine.name();
-        if name != before {
-            let trouble =
-                self.machine.trouble(now).map(|t| format!(" ({})", status::words(&t))).unwrap_or_default();
-            log::info!("{before} -> {name}{trouble}");
+    /// The loop logs states; why a try failed is known here.
+    fn log_failure(&self, attempts_before: u32, now: Monotonic) {
+        if self.machine.attempt() > attempts_before
+            && let Some(trouble) = self.machine.trouble(now)
+        {
+            log::info!("try {} failed: {}", self.machine.attempt(), status::words(&trouble));
         }
     }
 
@@ -181,13 +181,13 @@ impl Driver {
     }
 
     fn start_session(&mut self) -> Option<Event> {
-        let Some((port, _)) = &self.serial else {
+        let Some((port, serial)) = &self.serial else {
             return Some(Event::SessionEnded(SessionEnd::NotStarted("the port is not open".to_owned())));
         };
-        let device = self.root.path("/dev").join(&port.name);
-        match ppp::Session::start(&self.files, &device, &self.credentials) {
+        let started = serial.share().and_then(|fd| ppp::Session::start(&self.files, fd, &self.credentials));
+        match started {
             Ok(session) => {
-                log::info!("pppd {} on {}", session.pid(), device.display());
+                log::info!("pppd {} on {}", session.pid(), port.name);
                 self.session = Some(session);
                 None
             }

@@ -166,7 +166,7 @@ const PPPD: &str = r#"#!/bin/sh
 trap 'exit 5' TERM
 value() { sed -n "s/^$1 \"\(.*\)\"$/\1/p" "$2"; }
 PPPD_PID=$$ DNS1=192.0.2.53 DNS2=192.0.2.54 "$(value ip-up-script "$2")" \
-  ppp0 "$(head -n 1 "$2")" 9600 198.51.100.20 198.51.100.1 "$(value ipparam "$2")"
+  ppp0 "$(readlink /proc/self/fd/0)" 9600 198.51.100.20 198.51.100.1 "$(value ipparam "$2")"
 lost=$(dirname "$2")/carrier-lost
 while [ ! -e "$lost" ]; do sleep 0.05; done
 rm "$lost"

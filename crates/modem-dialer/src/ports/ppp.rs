@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +19,7 @@ use crate::config::Credentials;
 use crate::ip_up::PARAMETER;
 
 const PPPD: &str = "/usr/sbin/pppd";
-/// pppd says goodbye to the peer (one repeat after 1 s, `lcp-max-terminate`), drops DTR for 1 s.
+/// pppd says goodbye to the peer (`lcp-max-terminate` requests, 3 s apart) and waits for its scripts.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// A killed process is gone at once, unless the kernel holds it; then going on is better.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
@@ -99,19 +100,23 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts pppd on `device`, which is in data mode.
+    /// Starts pppd on an open `port`, which is in data mode.
+    ///
+    /// It gets the port as its standard input, not by name: then it leaves DTR alone when it ends
+    /// (pppd/tty.c, `finish_tty`) instead of resting a second with DTR low. Closing our own
+    /// descriptor hangs up, and after a call the network ended there is nothing to hang up.
     ///
     /// # Errors
     /// Whatever writing its options or starting it reports.
-    pub fn start(files: &Files, device: &Path, credentials: &Credentials) -> io::Result<Self> {
+    pub fn start(files: &Files, port: OwnedFd, credentials: &Credentials) -> io::Result<Self> {
         let script = std::env::current_exe()?;
         let _ = fs::remove_file(&files.link);
-        let options = options(device, credentials, &script, &files.link);
+        let options = options(credentials, &script, &files.link);
         file::write_atomic(&files.options, options.as_bytes(), 0o600)?;
         let child = Command::new(&files.program)
             .arg("file")
             .arg(&files.options)
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(port))
             .stdout(Stdio::null()) // it logs to syslog as well
             .spawn()?;
         let session = Self { child, files: files.clone(), kill_at: None };
@@ -176,9 +181,8 @@ impl Drop for Session {
     }
 }
 
-fn options(device: &Path, credentials: &Credentials, script: &Path, link: &Path) -> String {
+fn options(credentials: &Credentials, script: &Path, link: &Path) -> String {
     let lines = [
-        device.display().to_string(),
         format!("user {}", quoted(&credentials.user)),
         format!("password {}", quoted(credentials.password())),
         format!("ip-up-script {}", quoted(&script.display().to_string())),
@@ -237,9 +241,10 @@ mod tests {
         let config = ::config::parse(b"[modem]\nuser = 'a \"b\" \\'\n").unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         let credentials = Credentials::of(&config.modem);
-        let text = options(Path::new("/dev/ttyS0"), &credentials, Path::new("/bin/true"), Path::new("/x"));
+        let text = options(&credentials, Path::new("/bin/true"), Path::new("/x"));
         fs::write(file.path(), text).unwrap();
-        let output = Command::new(PPPD).args(["dryrun", "file"]).arg(file.path()).output().unwrap();
+        let output =
+            Command::new(PPPD).args(["/dev/ttyS0", "dryrun", "file"]).arg(file.path()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}: {said}", output.status);
     }
@@ -272,6 +277,12 @@ mod tests {
             .spawn()
             .unwrap();
         fs::write(&files.pid, stale.id().to_string()).unwrap();
+        // The kernel shows the arguments a moment after exec.
+        let end = Instant::now() + GOODBYE;
+        while !is_ours(&files, stale.id().cast_signed()) {
+            assert!(Instant::now() < end, "its arguments do not appear");
+            thread::sleep(REAP_INTERVAL);
+        }
         let reaper = thread::spawn(move || stale.wait().unwrap());
         end_stale(&files);
         assert!(!reaper.join().unwrap().success());

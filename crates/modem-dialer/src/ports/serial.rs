@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc;
@@ -64,6 +64,14 @@ impl Serial {
     /// If the port is gone or takes nothing: a command is shorter than any driver's buffer.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.inner()?.write_all(bytes)
+    }
+
+    /// Another descriptor of the open port, for the program that takes it over.
+    ///
+    /// # Errors
+    /// When there are too many descriptors.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        Ok(self.inner()?.try_clone()?.into())
     }
 
     fn inner(&self) -> io::Result<&File> {

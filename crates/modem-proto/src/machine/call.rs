@@ -7,6 +7,9 @@ use crate::codec::Response;
 use crate::command::Command;
 use crate::outcome::Outcome;
 
+/// pppd's exit code after the stick dropped carrier detect (pppd(8)).
+const HUNG_UP: i32 = 16;
+
 /// What is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -103,12 +106,21 @@ impl Machine {
                 // It worked until now: again, at once. What fails from here on is paced.
                 self.attempt = 0;
                 self.trouble = Some(trouble_of(end));
-                self.begin(now)
+                self.again(now, end)
             }
             State::Connected { .. } | State::Dialling { .. } => self.fail(now, trouble_of(end)),
-            State::Ending { .. } => self.begin(now),
+            State::Ending { .. } => self.again(now, end),
             _ => Vec::new(),
         }
+    }
+
+    /// A fresh call at once if the stick has hung up; else DTR is low for a while first.
+    fn again(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {
+        if *end == SessionEnd::Code(HUNG_UP) {
+            return self.begin(now);
+        }
+        self.state = State::Waiting { until: now + pace::HANG_UP };
+        self.release()
     }
 
     pub(super) fn on_redial(&mut self, now: Monotonic) -> Vec<Action> {

@@ -22,6 +22,8 @@ pub(super) const PROBES: u8 = 4;
 pub(super) const NEGOTIATION: Duration = Duration::from_secs(60);
 /// A call that held this long counts as having worked: its end is answered at once.
 pub(super) const HELD: Duration = Duration::from_secs(10);
+/// DTR is low for this long to hang up, as `ModemManager` and pppd (tty.c, `finish_tty`) have it.
+pub(super) const HANG_UP: Duration = Duration::from_secs(1);
 /// What pppd gets to end: a terminate request is repeated once after 3 s (`lcp-max-terminate` 2),
 /// dropping DTR takes 1 s; then it is killed.
 pub(super) const SESSION_END: Duration = Duration::from_secs(10);
