@@ -23,8 +23,9 @@ use hub::HubTrace;
 /// How long QEMU may take to end when asked.
 const QUIT: Duration = Duration::from_secs(5);
 /// Kernel command line of the bench; U-Boot gives the board's. `panic=10`: a kernel that panics
-/// reboots, as on a card.
-const BENCH_APPEND: &str = "console=ttyAMA0,115200 failberry.slot=a net.ifnames=0 panic=10";
+/// reboots, as on a card. The journal goes to the console as well: a run that dies leaves its log.
+const BENCH_APPEND: &str = "console=ttyAMA0,115200 failberry.slot=a net.ifnames=0 panic=10 \
+                            systemd.journald.forward_to_console=1";
 /// The Pi 3's device tree in the slot.
 const RPI3B_DTB: &str = "boot/dtbs/broadcom/bcm2837-rpi-3-b.dtb";
 
