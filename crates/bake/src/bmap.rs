@@ -1,7 +1,7 @@
 //! Block map (bmap 2.0): which blocks of the image a flashing tool must write, with their checksums.
 //!
-//! A hole is a block whose old content on the card is harmless. Zeros alone are not: a zero in a FAT
-//! means a free cluster, and in the environment's place it means a fresh environment.
+//! A hole is a block whose old content on the card is harmless. Being zero does not make it one: zeros
+//! are part of files, in a FAT they mean a free cluster, and in the environment's place a fresh environment.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -20,8 +20,6 @@ const SECTOR: usize = 512;
 const TABLE: usize = 446;
 const ENTRY: usize = 16;
 const ENTRIES: usize = 4;
-/// Boot record, FATs and root folder of the FAT partition: two FATs of 512 KiB, with a margin.
-const FAT_HEAD: u64 = 4 << 20;
 /// Enough of slot B to wipe an older file system's superblock.
 const SLOT_HEAD: u64 = 1 << 20;
 /// Where a squashfs superblock has its length (Documentation/filesystems/squashfs.rst, `bytes_used`).
@@ -50,22 +48,8 @@ pub fn make(image: &Path) -> Result<String, Error> {
     let mut length = [0; 8];
     file.read_exact_at(&mut length, parts[1].start + SQUASHFS_LENGTH).at("read", image)?;
     let slot_length = u64::from_le_bytes(length);
-    let mut mapped = Vec::new();
-    let mut block = vec![0; usize::try_from(BLOCK).unwrap_or_default()];
-    for number in 0..size.div_ceil(BLOCK) {
-        let offset = number * BLOCK;
-        let wanted = match rule(offset, &parts, slot_length) {
-            Rule::Always => true,
-            Rule::Never => false,
-            Rule::NonZero => {
-                file.read_exact_at(&mut block, offset).at("read", image)?;
-                block.iter().any(|&byte| byte != 0)
-            }
-        };
-        if wanted {
-            mapped.push(number);
-        }
-    }
+    let mapped: Vec<u64> =
+        (0..size.div_ceil(BLOCK)).filter(|number| matters(number * BLOCK, &parts, slot_length)).collect();
     let mut ranges = Vec::new();
     for (first, last) in join(&mapped) {
         let end = size.min((last + 1) * BLOCK);
@@ -76,25 +60,14 @@ pub fn make(image: &Path) -> Result<String, Error> {
     Ok(document(size, mapped.len(), &ranges))
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Rule {
-    Always,
-    NonZero,
-    Never,
-}
-
-fn rule(offset: u64, parts: &[Part; ENTRIES], slot_length: u64) -> Rule {
+// Partition table, environment, FAT and data file system always; of the slots what is read of them.
+fn matters(offset: u64, parts: &[Part; ENTRIES], slot_length: u64) -> bool {
     let within = |part: &Part| offset.checked_sub(part.start).filter(|&at| at < part.length);
-    if let Some(at) = within(&parts[0]) {
-        return if at < FAT_HEAD { Rule::Always } else { Rule::NonZero };
+    match (within(&parts[1]), within(&parts[2])) {
+        (Some(at), _) => at < slot_length,
+        (_, Some(at)) => at < SLOT_HEAD,
+        _ => true,
     }
-    if let Some(at) = within(&parts[1]) {
-        return if at < slot_length { Rule::Always } else { Rule::Never };
-    }
-    if let Some(at) = within(&parts[2]) {
-        return if at < SLOT_HEAD { Rule::Always } else { Rule::Never };
-    }
-    Rule::Always
 }
 
 fn parse_table(sector: &[u8]) -> Option<[Part; ENTRIES]> {
@@ -161,19 +134,19 @@ mod tests {
             file.write_all_at(&sectors(length), at + 12).unwrap();
         }
         file.write_all_at(&(3 * BLOCK - 7).to_le_bytes(), 12 * MIB + SQUASHFS_LENGTH).unwrap();
-        file.write_all_at(b"file", 10 * MIB + 5).unwrap();
+        file.write_all_at(b"old", 17 * MIB - 3).unwrap();
         card
     }
 
     #[test]
     fn maps_what_matters_and_nothing_else() {
         let map = make(card().path()).unwrap();
-        // Everything to the end of the FATs; one block of a file; the slot; slot B's head; data.
-        for range in ["> 0-2047 <", "> 2560 <", "> 3072-3074 <", "> 4096-4351 <", "> 5120-6143 <"] {
+        // Everything to the slot's end, zeros or not; slot B's head; data.
+        for range in ["> 0-3074 <", "> 4096-4351 <", "> 5120-6143 <"] {
             assert!(map.contains(range), "{range} missing in {map}");
         }
-        assert_eq!(map.matches("<Range").count(), 5);
-        assert!(map.contains(&format!("<MappedBlocksCount> {} <", 2048 + 1 + 3 + 256 + 1024)));
+        assert_eq!(map.matches("<Range").count(), 3);
+        assert!(map.contains(&format!("<MappedBlocksCount> {} <", 3075 + 256 + 1024)));
     }
 
     #[test]
@@ -188,8 +161,9 @@ mod tests {
         let card = card();
         let image = fs::read(card.path()).unwrap();
         let block = usize::try_from(BLOCK).unwrap();
-        let sum = sha256(&image[2560 * block..2561 * block]);
-        assert!(make(card.path()).unwrap().contains(&format!("<Range chksum=\"{sum}\"> 2560 </Range>")));
+        let sum = sha256(&image[4096 * block..4352 * block]);
+        let range = format!("<Range chksum=\"{sum}\"> 4096-4351 </Range>");
+        assert!(make(card.path()).unwrap().contains(&range));
     }
 
     #[test]

@@ -214,7 +214,10 @@ impl Bake<'_> {
         let own = self.machine.boot_files.iter();
         boot_files.extend(own.map(|(name, source)| (name.clone(), self.env.top.join(source))));
         let mut key = Key::new("card");
-        key.text(include_str!("card.rs")).text(&slot.display().to_string()).text(&self.env.epoch.to_string());
+        key.text(include_str!("card.rs"))
+            .text(include_str!("bmap.rs"))
+            .text(&slot.display().to_string())
+            .text(&self.env.epoch.to_string());
         key.tree(&self.env.top.join("image/card.cfg"))?;
         for (name, file) in &boot_files {
             key.text(name).tree(file)?;
