@@ -30,7 +30,7 @@ const BENCH_APPEND: &str = "console=ttyAMA0,115200 failberry.slot=a net.ifnames=
 const RPI3B_DTB: &str = "boot/dtbs/broadcom/bcm2837-rpi-3-b.dtb";
 
 /// What the board's boot script is told (`boot.env`). QEMU's watchdog does not count: arming it
-/// resets the machine at once (hw/misc/bcm2835_powermgt.c, `V_RSTC_RESET`), so systemd must not.
+/// resets the machine at once (`V_RSTC_RESET` in `hw/misc/bcm2835_powermgt.c`), so systemd must not.
 pub const BOARD_ENV: &str = "extra_args=systemd.watchdog_sec=off\n";
 
 /// Which machine.
