@@ -59,6 +59,7 @@ pub fn make(
     kernel::trim_modules(runner, &root, &modules)?;
     kernel::install_boot_files(runner, &root, &machine.dtbs)?;
     accounts(&root)?;
+    runtime_links(&root)?;
     for layer in layers {
         drop_files(&root, layer)?;
         for folder in &layer.directories {
@@ -119,6 +120,16 @@ fn accounts(root: &Path) -> Result<(), Error> {
         ("usr/share/libc-bin/nsswitch.conf", "etc/nsswitch.conf"),
     ] {
         files::install(&root.join(from), &root.join(to), 0o644)?;
+    }
+    Ok(())
+}
+
+/// base-files ships these as folders; its maintainer script makes them links.
+fn runtime_links(root: &Path) -> Result<(), Error> {
+    for (link, target) in [("var/run", "/run"), ("var/lock", "/run/lock")] {
+        let link = root.join(link);
+        files::remove_any(&link)?;
+        std::os::unix::fs::symlink(target, &link).at("link", &link)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use snapshot::DIRECTORY;
 use sysio::Root;
@@ -31,10 +32,11 @@ impl Watch {
             None
         };
         let requests = root.path(DIRECTORY).join("requests").join(daemon);
-        // Made by tmpfiles with the right owner; a daemon outside the appliance does without.
+        // Made by tmpfiles, with the right owner, for those who take requests at all.
         let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE;
-        if let Err(error) = inotify.add_watch(&requests, flags) {
-            log::info!("no requests: watch {}: {error}", requests.display());
+        match inotify.add_watch(&requests, flags) {
+            Ok(_) | Err(Errno::ENOENT) => {}
+            Err(error) => log::warn!("no requests: watch {}: {error}", requests.display()),
         }
         Ok(Self { inotify, snapshots, requests })
     }
