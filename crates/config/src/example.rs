@@ -45,12 +45,6 @@ mod tests {
     }
 
     #[test]
-    fn the_file_on_a_fresh_card_is_valid() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../image/boot/failberry.toml");
-        parse(&std::fs::read(file).unwrap()).unwrap();
-    }
-
-    #[test]
     fn the_example_as_it_is_means_the_defaults() {
         assert_eq!(parse(example().as_bytes()).unwrap(), Config::default());
     }
