@@ -9,11 +9,13 @@ mod logging;
 mod notify;
 mod run;
 mod signals;
+mod start;
 mod watch;
 
 pub use arguments::Arguments;
 pub use logging::init as init_logging;
 pub use run::run;
+pub use start::start;
 
 use std::os::fd::BorrowedFd;
 

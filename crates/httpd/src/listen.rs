@@ -13,15 +13,22 @@ use nix::sys::socket::{
 /// Listens on `port` of every address, IPv6 and IPv4; IPv4 alone where the kernel has no IPv6.
 ///
 /// # Errors
-/// Whatever making or binding the socket reports.
+/// Whatever making or binding the socket reports, with the port.
 pub fn listen(port: u16) -> io::Result<TcpListener> {
+    open_any(port).map_err(|errno| {
+        let error = io::Error::from(errno);
+        io::Error::new(error.kind(), format!("listen on port {port}: {error}"))
+    })
+}
+
+fn open_any(port: u16) -> Result<TcpListener, Errno> {
     let six = SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0));
     match open(AddressFamily::Inet6, &six) {
         Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
             let four = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
-            Ok(open(AddressFamily::Inet, &four)?)
+            open(AddressFamily::Inet, &four)
         }
-        other => Ok(other?),
+        other => other,
     }
 }
 

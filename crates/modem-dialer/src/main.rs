@@ -8,13 +8,5 @@ fn main() -> ExitCode {
     if let Some(call) = ip_up::Call::from_args(std::env::args()) {
         return call.report();
     }
-    let arguments = daemonkit::Arguments::parse(NAME, VERSION);
-    daemonkit::init_logging();
-    match modem_dialer::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    daemonkit::start(NAME, VERSION, |arguments| Ok(modem_dialer::run(arguments)?))
 }

@@ -3,16 +3,11 @@
 use std::process::ExitCode;
 
 const NAME: &str = "netguard";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn main() -> ExitCode {
-    let arguments = daemonkit::Arguments::parse(NAME, env!("CARGO_PKG_VERSION"));
-    daemonkit::init_logging();
-    let mut daemon = netguard::Netguard::new(&arguments.root, netguard::load_policy(&arguments.config));
-    match daemonkit::run(&arguments.root, NAME, env!("CARGO_PKG_VERSION"), &mut daemon) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    daemonkit::start(NAME, VERSION, |arguments| {
+        let mut netguard = netguard::Netguard::new(&arguments.root, netguard::load_policy(&arguments.config));
+        Ok(daemonkit::run(&arguments.root, NAME, VERSION, &mut netguard)?)
+    })
 }
