@@ -61,7 +61,7 @@ impl Inputs {
     pub fn key(&self) -> Key {
         let mut key = Key::new("debian");
         key.text(include_str!("debian.rs")).text(SUITE).text(&self.architecture);
-        key.list(&self.packages).list(&self.without);
+        key.list(&self.packages).list(&self.without).list(&self.sources());
         key
     }
 
@@ -82,6 +82,11 @@ impl Inputs {
 /// The mirror's, after several tries, or the file system's.
 pub fn unpack(runner: &Runner, inputs: &Inputs, stage: &Path) -> Result<(), Error> {
     fs::create_dir_all(&inputs.cache).at("make", &inputs.cache)?;
+    if inputs.mirror.is_some() && inputs.security_mirror.is_none() {
+        eprintln!(
+            "bake: warning: no mirror of the security updates is known: name one with FAILBERRY_SECURITY_MIRROR"
+        );
+    }
     let root = stage.join("root");
     let simulated = stage.join("simulated");
     for left in (0..TRIES).rev() {

@@ -51,13 +51,13 @@ pub fn deploy(runner: &Runner, inputs: &Inputs) -> Result<PathBuf, Error> {
     let name = format!("failberry-{VERSION}-{}", inputs.machine.name);
     let place = |suffix: &str| folder.join(format!("{name}.{suffix}"));
     let image = place("img");
-    replace_by_link(&inputs.card.join("card.img"), &image)?;
-    replace_by_link(&inputs.card.join("card.bmap"), &place("bmap"))?;
+    replace_by_copy(&inputs.card.join("card.img"), &image)?;
+    replace_by_copy(&inputs.card.join("card.bmap"), &place("bmap"))?;
     let mut made = vec![image.clone()];
     let compressed = place("img.xz");
     if inputs.compress {
         let source = compress(runner, inputs.card)?;
-        replace_by_link(&source, &compressed)?;
+        replace_by_copy(&source, &compressed)?;
         made.push(compressed);
     } else {
         // One of an earlier bake would not be this image.
@@ -118,11 +118,12 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-// By rename, so that a guest that still runs from the old image keeps it whole.
-fn replace_by_link(from: &Path, to: &Path) -> Result<(), Error> {
+// A copy, so that whoever writes into the image (his APN, his PIN) does not write into the cache of
+// the next one; by rename, so that a guest that still runs from the old image keeps it whole.
+fn replace_by_copy(from: &Path, to: &Path) -> Result<(), Error> {
     let new = to.with_extension("new");
     files::remove_any(&new)?;
-    fs::hard_link(from, &new).at("link", &new)?;
+    fs::copy(from, &new).at("copy", &new)?;
     fs::rename(&new, to).at("rename", &new)
 }
 
@@ -136,9 +137,9 @@ mod tests {
         let [first, second, place] = ["1", "2", "card.img"].map(|name| folder.path().join(name));
         fs::write(&first, "one").unwrap();
         fs::write(&second, "two").unwrap();
-        replace_by_link(&first, &place).unwrap();
+        replace_by_copy(&first, &place).unwrap();
         let open = fs::File::open(&place).unwrap();
-        replace_by_link(&second, &place).unwrap();
+        replace_by_copy(&second, &place).unwrap();
         assert_eq!(fs::read_to_string(&place).unwrap(), "two");
         assert_eq!(std::io::read_to_string(open).unwrap(), "one");
     }

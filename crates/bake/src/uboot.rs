@@ -110,7 +110,8 @@ pub fn build(inputs: &Inputs) -> Result<Artifacts, UbootError> {
     let cache = inputs.cache.join("u-boot");
     make_folder(&cache)?;
     let fragment = read_text(&inputs.source.join("failberry.config"))?;
-    let place = cache.join(key(&[TARBALL_SHA256, BUILD_EPOCH, DEFCONFIG, &fragment]));
+    let place =
+        cache.join(key(&[include_str!("uboot.rs"), TARBALL_SHA256, BUILD_EPOCH, DEFCONFIG, &fragment]));
     let binary = place.join("u-boot.bin");
     if !binary.exists() {
         let tarball = source(&cache, inputs.mirror.as_deref())?;

@@ -69,6 +69,16 @@ impl Console {
         Some((hit.0, hit.1.0))
     }
 
+    /// How many lines there are: what comes later is at or after this number.
+    pub fn len(&self) -> usize {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether the machine has said nothing yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The last `count` lines, for a report.
     pub fn tail(&self, count: usize) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

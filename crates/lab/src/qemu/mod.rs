@@ -85,7 +85,8 @@ impl Machine {
         File::create(&trace).context(format!("create {}", trace.display()))?;
         let qmp = parts.sockets.join("qmp.sock");
         let mut command = parts.house.command("qemu-system-aarch64");
-        command.args(["-nodefaults", "-display", "none", "-monitor", "none"]);
+        // A guest that fails and starts again by itself has failed: QEMU ends, and `check` says so.
+        command.args(["-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot"]);
         command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", qmp.display()));
         command.args(["-chardev", "stdio,id=serial,signal=off"]);
         command.arg("-netdev").arg(format!("tap,id=lan,ifname={TAP},script=no,downscript=no"));

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::appliance::Appliance;
 use crate::carrier::CarrierStats;
 use crate::error::{Error, Result};
-use crate::stick::StickCommand;
+use crate::stick::{StickCommand, StickState};
 
 /// The stick and its carrier act on a command in milliseconds.
 const OBEY: Duration = Duration::from_secs(5);
@@ -57,9 +57,9 @@ impl Action {
                 appliance.stick()?.carrier().accept_calls();
                 settled(appliance, "the carrier accepts calls", |carrier| !carrier.refusing)
             }
-            Self::StickUnplug => appliance.stick().map(|stick| stick.command(StickCommand::Unplug)),
-            Self::StickReplug => appliance.stick().map(|stick| stick.command(StickCommand::Replug)),
-            Self::StickHang => appliance.stick().map(|stick| stick.command(StickCommand::Hang)),
+            Self::StickUnplug => told(appliance, StickCommand::Unplug, |stick| !stick.powered),
+            Self::StickReplug => told(appliance, StickCommand::Replug, |stick| stick.powered),
+            Self::StickHang => told(appliance, StickCommand::Hang, |stick| stick.hung),
             Self::PowerCut => appliance.power_cycle(|_| Ok(())),
             Self::RebootWithConfig(config) => {
                 appliance.power_cycle(|card| card.put("failberry.toml", config.as_bytes()))
@@ -73,6 +73,14 @@ fn carrier_drop(appliance: &Appliance) -> Result<()> {
     let before = carrier.stats().dropped;
     carrier.drop_call();
     settled(appliance, "the carrier drops the call", |carrier| carrier.dropped > before)
+}
+
+/// Gives the stick a command and waits until it is so: a fault that did not happen is no test.
+fn told(appliance: &Appliance, command: StickCommand, done: impl Fn(&StickState) -> bool) -> Result<()> {
+    let what = format!("the stick obeys {command:?}");
+    let stick = appliance.stick()?;
+    stick.command(command);
+    stick.wait_for(OBEY, done).map(drop).map_err(|_| Error::Timeout { what, limit: OBEY })
 }
 
 fn settled(appliance: &Appliance, what: &str, done: impl Fn(&CarrierStats) -> bool) -> Result<()> {

@@ -154,13 +154,22 @@ fn status(appliance: &Appliance) -> Result<Value, String> {
     appliance.status(ASK).map_err(|error| error.to_string())
 }
 
-/// Every daemon is there, says what it is doing, and is not shown as unknown.
+/// Errors that tell of the line, not of a daemon that cannot do its work; scenarios ask for the line
+/// by itself.
+const OF_THE_LINE: [&str; 2] = ["modem-absent", "uplink-none"];
+
+/// Every daemon is there, says what it is doing, is not shown as unknown, and reports no error.
 fn daemons_healthy(status: &Value) -> Result<(), String> {
     for daemon in DAEMONS {
         match status["daemons"][daemon]["state"].as_str() {
             None => return Err(format!("{daemon}: no snapshot")),
             Some(state @ ("unknown" | "failed")) => return Err(format!("{daemon}: {state}")),
             Some(_) => {}
+        }
+        let conditions = status["daemons"][daemon]["conditions"].as_array().into_iter().flatten();
+        let mut errors = conditions.filter(|c| c["severity"] == "error").filter_map(|c| c["id"].as_str());
+        if let Some(id) = errors.find(|id| !OF_THE_LINE.contains(id)) {
+            return Err(format!("{daemon}: {id}"));
         }
     }
     Ok(())

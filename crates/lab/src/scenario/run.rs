@@ -121,6 +121,8 @@ impl Play {
             }
             eprintln!("  {:7.1} s  {action:?}", appliance.console.now().as_secs_f64());
             self.mark = appliance.console.now();
+            // What the console said before does not answer what is asked after.
+            self.line = appliance.console.len();
             return action.perform(appliance);
         }
         let reached = self.wait(step, appliance, interrupt)?;

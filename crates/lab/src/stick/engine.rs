@@ -219,6 +219,9 @@ impl Stick {
         if let Some(plug) = descriptors::plug(face) {
             self.port.plug(plug);
         }
+        if self.hung {
+            self.port.silence();
+        }
     }
 
     /// The device is back in its default state: no driver holds DTR any more.
