@@ -26,12 +26,15 @@ impl Notifier {
         self.watchdog.map(|limit| limit / 2)
     }
 
-    pub(crate) fn send(&self, state: &str) {
-        if let Some((socket, address)) = &self.socket
-            && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
-        {
+    /// Whether it was heard, or nobody listens; systemd's queue may be full for a moment.
+    #[must_use]
+    pub(crate) fn send(&self, state: &str) -> bool {
+        let Some((socket, address)) = &self.socket else { return true };
+        let sent = socket.send_to_addr(state.as_bytes(), address);
+        if let Err(error) = &sent {
             log::debug!("tell systemd {state}: {error}");
         }
+        sent.is_ok()
     }
 }
 

@@ -17,6 +17,8 @@ use crate::{Daemon, Error, Event};
 const TEARDOWN: Duration = Duration::from_secs(15);
 /// How soon a snapshot that could not be written is tried again.
 const PUBLISH_RETRY: Duration = Duration::from_secs(1);
+/// How soon a watchdog ping that systemd did not take is repeated.
+const NOTIFY_RETRY: Duration = Duration::from_secs(1);
 /// A wait ends after this even if nobody asked, so that a clock error cannot become a sleep for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -29,13 +31,14 @@ pub fn run<D: Daemon>(root: &Root, name: &str, version: &str, daemon: &mut D) ->
         .map_err(|source| Error::Loop { action: "set up the event loop", source })?;
     daemon.handle(clock::now(), Event::Start).map_err(Error::Daemon)?;
     turn.publish(daemon);
-    turn.notifier.send("READY=1");
+    turn.ready = turn.notifier.send("READY=1");
     let mut stop_by: Option<Monotonic> = None;
     loop {
         let events = turn.wait(daemon, stop_by).map_err(|source| Error::Loop { action: "poll", source })?;
         for event in events {
             if event == Event::Terminate {
-                turn.notifier.send("STOPPING=1");
+                // Only a courtesy: nothing depends on its arrival.
+                let _ = turn.notifier.send("STOPPING=1");
                 stop_by.get_or_insert(clock::now() + TEARDOWN);
             }
             daemon.handle(clock::now(), event).map_err(Error::Daemon)?;
@@ -55,6 +58,8 @@ struct Loop {
     signals: Signals,
     watch: Watch,
     publisher: Publisher,
+    /// Whether systemd knows that we are up.
+    ready: bool,
     next_ping: Monotonic,
     publish_again: Option<Monotonic>,
 }
@@ -66,6 +71,7 @@ impl Loop {
             signals: Signals::catch()?,
             watch: Watch::new(root, name, !daemon.follows().is_empty())?,
             publisher: Publisher::new(root, name, version)?,
+            ready: false,
             next_ping: clock::now(),
             publish_again: None,
         })
@@ -136,11 +142,14 @@ impl Loop {
 
     fn ping(&mut self) {
         let now = clock::now();
+        if !self.ready {
+            self.ready = self.notifier.send("READY=1");
+        }
         if let Some(interval) = self.notifier.ping_interval()
             && now >= self.next_ping
         {
-            self.notifier.send("WATCHDOG=1");
-            self.next_ping = now + interval;
+            let heard = self.notifier.send("WATCHDOG=1");
+            self.next_ping = now + if heard { interval } else { NOTIFY_RETRY };
         }
     }
 }

@@ -69,21 +69,38 @@ pub fn bring_up(machine: &mut dyn Machine, card: &Disk) -> Result<(), (String, i
             notices.extend(mounted.err());
             notices
                 .push("settings and history are kept in memory and lost with the next power cut".to_owned());
-            let memory = Mount {
-                source: "tmpfs",
-                target: TARGET,
-                kind: "tmpfs",
-                access: Access::Files,
-                options: MEMORY_OPTIONS,
-            };
-            machine.mount(&memory).map_err(|e| (TARGET.to_owned(), e))?;
+            in_memory(machine)?;
         }
     }
+    if let Err((path, error)) = folders(machine) {
+        // It mounts, and its content is damaged: not a reason to reboot for ever.
+        notices.push(format!("make {path}: {error}; settings and history are kept in memory"));
+        in_memory(machine)?;
+        folders(machine)?;
+    }
+    if let Err((path, error)) = leave(machine, &notices) {
+        machine.say(&format!("early-init: warning: write {path}: {error}"));
+    }
+    Ok(())
+}
+
+fn in_memory(machine: &mut dyn Machine) -> Result<(), (String, io::Error)> {
+    let memory = Mount {
+        source: "tmpfs",
+        target: TARGET,
+        kind: "tmpfs",
+        access: Access::Files,
+        options: MEMORY_OPTIONS,
+    };
+    machine.mount(&memory).map_err(|e| (TARGET.to_owned(), e))
+}
+
+fn folders(machine: &mut dyn Machine) -> Result<(), (String, io::Error)> {
     for (folder, mode) in FOLDERS {
         let path = format!("{TARGET}/{folder}");
         machine.make_folder(&path, mode).map_err(|e| (path, e))?;
     }
-    leave(machine, &notices)
+    Ok(())
 }
 
 fn leave(machine: &mut dyn Machine, notices: &[String]) -> Result<(), (String, io::Error)> {
@@ -103,15 +120,26 @@ fn leave(machine: &mut dyn Machine, notices: &[String]) -> Result<(), (String, i
 fn mount_or_repair(machine: &mut dyn Machine, device: &str, notices: &mut Vec<String>) -> Result<(), String> {
     let Err(first) = mount(machine, device) else { return Ok(()) };
     notices.push(format!("data partition {device} did not mount ({first})"));
+    // Made anew only where e2fsck itself says, each time, that it cannot repair it.
+    let mut beyond_repair = true;
     for way in REPAIRS {
         match tool(machine, &["/usr/sbin/e2fsck", way, device]) {
             Ok(status) if status < E2FSCK_FAILED && mount(machine, device).is_ok() => {
                 notices.push(format!("data partition {device} was repaired by e2fsck {way}"));
                 return Ok(());
             }
-            Ok(status) => notices.push(format!("e2fsck {way} {device} did not help (exit status {status})")),
-            Err(error) => notices.push(format!("e2fsck {way} {device}: {error}")),
+            Ok(status) => {
+                beyond_repair &= status >= E2FSCK_FAILED;
+                notices.push(format!("e2fsck {way} {device} did not help (exit status {status})"));
+            }
+            Err(error) => {
+                beyond_repair = false;
+                notices.push(format!("e2fsck {way} {device}: {error}"));
+            }
         }
+    }
+    if !beyond_repair {
+        return Err(format!("data partition {device} is left as it is"));
     }
     notices.push(format!("data partition {device} is made anew: settings and history are lost"));
     let made = tool(machine, &["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-L", "failberry-data", device]);
@@ -236,6 +264,24 @@ mod tests {
         assert!(machine.entered.is_some(), "{:#?}", machine.console);
         assert_eq!(machine.mounted("/newroot/data"), Some("tmpfs"));
         assert!(machine.file("/newroot/run/failberry-early/notice").unwrap().contains("kept in memory"));
+    }
+
+    #[test]
+    fn what_e2fsck_finds_whole_is_never_made_anew() {
+        let mut machine = Fake::card();
+        machine.fault = Some(Fault::DataUnmountable);
+        boot::run(&mut machine);
+        assert!(machine.entered.is_some() && !machine.ran.iter().any(|ran| ran.starts_with("mke2fs")));
+        assert_eq!(machine.mounted("/newroot/data"), Some("tmpfs"));
+    }
+
+    #[test]
+    fn a_data_partition_that_takes_no_folder_is_replaced_by_memory() {
+        let mut machine = Fake::card();
+        machine.fault = Some(Fault::FoldersBroken);
+        boot::run(&mut machine);
+        assert!(machine.entered.is_some() && machine.reboots == 0, "{:#?}", machine.console);
+        assert_eq!(machine.mounted("/newroot/data"), Some("tmpfs"));
     }
 
     #[test]

@@ -16,6 +16,10 @@ pub(crate) enum Fault {
     Module(&'static str),
     /// The data partition does not mount until this program with this first argument has run.
     DataBroken { mended_by: &'static str },
+    /// The data partition never mounts, and e2fsck finds nothing wrong with it.
+    DataUnmountable,
+    /// The data partition mounts, and no folder can be made on it.
+    FoldersBroken,
 }
 
 #[derive(Debug, Default)]
@@ -100,12 +104,20 @@ impl Machine for Fake {
         {
             return Err(io::Error::from_raw_os_error(117));
         }
+        if matches!(self.fault, Some(Fault::DataUnmountable)) && mount.kind == "ext4" {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         self.mounts.push((mount.target.to_owned(), mount.source.to_owned()));
         Ok(())
     }
 
-    fn make_folder(&mut self, _path: &str, _mode: u32) -> io::Result<()> {
-        self.call()
+    fn make_folder(&mut self, path: &str, _mode: u32) -> io::Result<()> {
+        self.call()?;
+        let data = path.starts_with("/newroot/data") && self.mounted("/newroot/data") == Some("/dev/vda4");
+        if data && matches!(self.fault, Some(Fault::FoldersBroken)) {
+            return Err(io::Error::from_raw_os_error(117));
+        }
+        Ok(())
     }
 
     fn read(&mut self, path: &str) -> io::Result<String> {

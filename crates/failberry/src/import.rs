@@ -100,6 +100,10 @@ fn load(path: &Path) -> Result<(Vec<u8>, config::Config), Trouble> {
         LoadError::Invalid { problems, .. } => Trouble::Invalid(problems),
     })?;
     let text = std::fs::read(path).map_err(|e| Trouble::Unreadable(e.to_string()))?;
+    if text.trim_ascii().is_empty() {
+        // What a laptop leaves behind when a card is pulled too early; not a wish for no settings.
+        return Err(Trouble::Unreadable("the file is empty".to_owned()));
+    }
     Ok((text, config))
 }
 

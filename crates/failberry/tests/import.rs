@@ -110,6 +110,9 @@ fn a_card_that_cannot_be_read_leaves_the_last_good_configuration() {
     let system = System::new();
     system.card("[modem]\napn = \"one\"\n");
     system.boot();
+    // What a laptop leaves behind when the card is pulled too early.
+    system.card("");
+    assert_eq!(system.boot().state, "kept");
     fs::remove_file(system.path("boot/firmware/failberry.toml")).unwrap();
     let report = system.boot();
     assert_eq!((report.state.as_str(), ids(&report)), ("kept", vec!["config-missing"]));

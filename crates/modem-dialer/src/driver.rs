@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use daemonkit::{Daemon, Event as LoopEvent, Interest};
@@ -62,10 +63,12 @@ impl Driver {
     pub fn new(root: Root, config: ModemConfig, quirks: Vec<Quirk>) -> Result<Self, Error> {
         let ModemConfig { mut settings, credentials } = config;
         let pin_record = root.path(PIN_RECORD);
-        settings.pin_refused_before = settings
-            .pin
-            .as_ref()
-            .is_some_and(|pin| fs::read_to_string(&pin_record).is_ok_and(|sent| sent.trim() == pin.digits()));
+        settings.pin_refused_before =
+            settings.pin.as_ref().is_some_and(|pin| match fs::read_to_string(&pin_record) {
+                Ok(sent) => sent.trim() == pin.digits(),
+                // A record that cannot be read may be of this very PIN: not at the SIM's cost.
+                Err(error) => error.kind() != io::ErrorKind::NotFound,
+            });
         let uevents = Uevents::listen()
             .inspect_err(|error| log::info!("listen for kernel events: {error}; looking from time to time"))
             .ok();
@@ -128,9 +131,7 @@ impl Driver {
             }
             Action::Open(port) => return Some(Event::Opened(self.open(port))),
             Action::Send(command) => return self.send(&command),
-            Action::SettlePin => {
-                let _ = fs::remove_file(&self.pin_record);
-            }
+            Action::SettlePin => self.settle_pin(),
             Action::Close => self.close(),
             Action::StartSession => return self.start_session(),
             Action::EndSession => match &mut self.session {
@@ -139,6 +140,17 @@ impl Driver {
             },
         }
         None
+    }
+
+    /// Gone for good, also after a power cut in the next moment.
+    fn settle_pin(&self) {
+        let gone = fs::remove_file(&self.pin_record)
+            .and_then(|()| fs::File::open(self.pin_record.parent().unwrap_or(Path::new("/")))?.sync_all());
+        if let Err(error) = gone
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("remove {}: {error}", self.pin_record.display());
+        }
     }
 
     fn open(&mut self, port: Port) -> Result<(), String> {
@@ -175,7 +187,7 @@ impl Driver {
             .map(|error| Event::PortLost(format!("write {}: {error}", port.name)))
     }
 
-    fn record_pin(&self) -> std::io::Result<()> {
+    fn record_pin(&self) -> io::Result<()> {
         let digits = self.pin.as_ref().map(modem_proto::machine::Pin::digits).unwrap_or_default();
         file::write_durable(&self.pin_record, digits.as_bytes(), 0o600)
     }

@@ -87,6 +87,11 @@ impl Codec {
             return None;
         }
         if let Some(outcome) = Outcome::of(&line, pending.answer == Answer::Call) {
+            // Dialling ends with CONNECT or a refusal (V.250 section 6.3.1): an OK is a late answer to
+            // something before it.
+            if pending.answer == Answer::Call && outcome == Outcome::Ok {
+                return Some(Heard::Unsolicited(line));
+            }
             let lines = self.pending.take().map(|pending| pending.lines).unwrap_or_default();
             return Some(Heard::Answer(Response { outcome, lines }));
         }
@@ -107,5 +112,20 @@ fn belongs(line: &str, answer: Answer) -> bool {
             line.starts_with(prefix)
                 || !(line.starts_with(URC_MARKS) || BARE_URCS.iter().any(|urc| line.starts_with(urc)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_ok_does_not_answer_a_call() {
+        let mut codec = Codec::default();
+        codec.sent(&Command::dial("*99#"));
+        assert_eq!(codec.push(b"\r\nOK\r\n"), [Heard::Unsolicited("OK".into())]);
+        let heard = codec.push(b"\r\nCONNECT 7200000\r\n");
+        let [Heard::Answer(response)] = &heard[..] else { panic!("{heard:?}") };
+        assert!(matches!(response.outcome, Outcome::Connect(_)));
     }
 }

@@ -5,6 +5,11 @@ use ruleset::{Family, Loaded, Policy, Ruleset, Sysctl, Unless, desired, plan, sy
 use std::collections::BTreeMap;
 use std::io;
 
+/// What makes a router of this host, and the packet filter that has to be there first: without it the
+/// carrier's side could reach into the LAN.
+const FORWARDING: [(&str, Family); 2] =
+    [("net/ipv4/ip_forward", Family::V4), ("net/ipv6/conf/all/forwarding", Family::V6)];
+
 /// The packet filter of one network namespace.
 pub trait Firewall {
     /// Why it did not obey.
@@ -69,7 +74,13 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
             findings.firewall.insert(family, (finding, want.rules()));
         }
         for sysctl in sysctls(policy) {
-            let finding = self.setting(&sysctl);
+            let guard = FORWARDING.iter().find(|(path, _)| sysctl.path == *path).map(|(_, family)| family);
+            let open = guard.is_some_and(|family| matches!(findings.firewall[family].0, Finding::Failed(_)));
+            let finding = if open {
+                Finding::Failed("not touched: the packet filter is not in place".to_owned())
+            } else {
+                self.setting(&sysctl)
+            };
             findings.settings.insert(sysctl.path, finding);
         }
         findings
@@ -210,6 +221,10 @@ mod tests {
         let findings = driver.check(&policy(9000));
         let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
         assert!(why.starts_with("load the rules: iptables-restore:"), "{why}");
+        for path in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+            let Finding::Failed(why) = &findings.settings[path] else { panic!("{findings:?}") };
+            assert_eq!(why, "not touched: the packet filter is not in place");
+        }
         let kept = driver.firewall.save(Family::V4).unwrap();
         assert!(kept.contains("-A FB-INPUT -j DROP") && kept.contains("-A INPUT -j FB-INPUT"), "{kept}");
     }

@@ -113,6 +113,8 @@ impl Machine {
     /// A try from the start: the first candidate port, or whatever the bus allows.
     pub(super) fn begin(&mut self, now: Monotonic) -> Vec<Action> {
         self.port = None;
+        // Opening the port ends a pppd that is still there, without a word.
+        self.session = false;
         match &self.bus {
             Bus::Modem(_) => self.probe(now, 0),
             Bus::Nothing => {

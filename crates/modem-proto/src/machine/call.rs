@@ -110,6 +110,12 @@ impl Machine {
             }
             State::Dialling { .. } => self.fail(now, trouble_of(end)),
             State::Ending { .. } => self.again(now, end),
+            State::Waiting { ref mut until } => {
+                // The port is free; DTR stays low for a while, and failures keep their pace.
+                let pause = pace::backoff(self.attempt, self.jitter).max(pace::HANG_UP);
+                *until = (*until).min(now + pause);
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }

@@ -304,7 +304,11 @@ impl Machine {
     fn fail(&mut self, now: Monotonic, trouble: Trouble) -> Vec<Action> {
         let least = pace::least_wait(&trouble);
         self.attempt = self.attempt.saturating_add(1);
-        let wait = pace::backoff(self.attempt, self.jitter).max(least);
+        let mut wait = pace::backoff(self.attempt, self.jitter).max(least);
+        if self.session {
+            // pppd says goodbye first; its end cuts this short.
+            wait = wait.max(pace::SESSION_END);
+        }
         let look = matches!(trouble, Trouble::NoAnswer(_));
         self.trouble = Some(trouble);
         self.state = State::Waiting { until: now + wait };

@@ -80,6 +80,10 @@ impl Machine {
 
     fn on_pin_wanted(&mut self, now: Monotonic, give_up: Monotonic) -> Vec<Action> {
         if self.pin == PinMemory::Sent {
+            if now < give_up {
+                // Accepted a moment ago, and slow to say so.
+                return self.sim_pause(now, give_up);
+            }
             self.pin = PinMemory::Refused;
         }
         if self.settings.pin.is_none() {
@@ -115,7 +119,10 @@ impl Machine {
 
     fn on_pin_answer(&mut self, now: Monotonic, give_up: Monotonic, response: &Response) -> Vec<Action> {
         if response.outcome == Outcome::Ok {
-            return self.sim_pause(now, give_up);
+            // Right: the record of an open try goes, so that no power cut from here on blocks a good PIN.
+            let mut actions = vec![Action::SettlePin];
+            actions.extend(self.sim_pause(now, give_up));
+            return actions;
         }
         self.pin = PinMemory::Refused;
         self.block(now, Trouble::PinRefused(PinRefusal::Wrong))
