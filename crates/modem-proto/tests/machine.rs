@@ -161,6 +161,35 @@ fn switches_the_cd_rom_itself_when_nobody_else_does() {
     assert!((15..18).contains(&switched.since(START).as_secs()), "{switched:?}");
 }
 
+#[test]
+fn a_pin_that_could_not_be_written_down_is_tried_again_later() {
+    let mut machine = Machine::new(settings(Some("1234")), START);
+    let mut now = START;
+    let mut refusals = 0;
+    let mut queue = machine.step(now, 50, Event::Bus(stick()));
+    while refusals < 2 {
+        assert!(now.since(START) < Duration::from_secs(120), "{:?}", machine.state());
+        let Some(action) = queue.pop() else {
+            now = machine.next_deadline();
+            queue = machine.step(now, 50, Event::Tick);
+            continue;
+        };
+        let answer =
+            |line: &str| Event::Answer(Response { outcome: Outcome::Ok, lines: vec![line.to_owned()] });
+        let event = match action {
+            Action::Open(_) => Event::Opened(Ok(())),
+            Action::Send(command) if command.carries_pin() => {
+                refusals += 1;
+                Event::PinNotRecorded
+            }
+            Action::Send(command) if command.to_string().contains("+CSIM") => answer("+CSIM: 4,\"63C3\""),
+            Action::Send(_) => answer("+CPIN: SIM PIN"),
+            _ => continue,
+        };
+        queue.extend(machine.step(now, 50, event));
+    }
+}
+
 /// An event of a hostile world.
 fn event() -> impl Strategy<Value = Event> {
     let line = prop_oneof![
@@ -217,7 +246,17 @@ proptest! {
         let mut machine = Machine::new(settings(Some("1234")), START);
         let mut now = START;
         let mut unproven = false;
+        let mut just_sent = false;
         for (event, jitter) in events {
+            if event == Event::PinNotRecorded {
+                // The edge says so instead of sending, or not at all.
+                if !just_sent {
+                    continue;
+                }
+                unproven = false;
+            }
+            just_sent = false;
+            let ready = matches!(&event, Event::Answer(r) if r.lines.iter().any(|l| l == "+CPIN: READY"));
             if event == Event::Tick {
                 now = machine.next_deadline().max(now);
             }
@@ -232,8 +271,9 @@ proptest! {
                     Action::Send(command) if command.carries_pin() => {
                         prop_assert!(!unproven, "the PIN was sent twice");
                         unproven = true;
+                        just_sent = true;
                     }
-                    Action::SettlePin => unproven = false,
+                    Action::SettlePin if ready => unproven = false,
                     _ => {}
                 }
             }

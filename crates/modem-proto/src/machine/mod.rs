@@ -166,7 +166,7 @@ impl Machine {
             Event::Answer(response) => self.on_answer(now, &response),
             Event::Unsolicited(line) => self.on_unsolicited(now, &line),
             Event::PortLost(reason) => self.on_port_lost(now, reason),
-            Event::PinNotRecorded => self.block(now, Trouble::PinRefused(PinRefusal::NotRecorded)),
+            Event::PinNotRecorded => self.on_pin_not_recorded(now),
             Event::SessionUp(link) => self.on_session_up(now, link),
             Event::SessionEnded(end) => self.on_session_ended(now, &end),
             Event::Redial => self.on_redial(now),

@@ -117,6 +117,14 @@ impl Machine {
         self.sim_ask(now, Phase::Pin, give_up, Command::pin(pin.digits()))
     }
 
+    /// It could not be written down, so it was not sent: the next look may try again.
+    pub(super) fn on_pin_not_recorded(&mut self, now: Monotonic) -> Vec<Action> {
+        if matches!(self.state, State::Sim { phase: Phase::Pin, .. }) {
+            self.pin = PinMemory::Untried;
+        }
+        self.block(now, Trouble::PinRefused(PinRefusal::NotRecorded))
+    }
+
     fn on_pin_answer(&mut self, now: Monotonic, give_up: Monotonic, response: &Response) -> Vec<Action> {
         if response.outcome == Outcome::Ok {
             // Right: the record of an open try goes, so that no power cut from here on blocks a good PIN.
