@@ -10,7 +10,7 @@ use crate::pipeline::{Environment, Options, bake};
 
 /// How to use it.
 pub const USAGE: &str = "\
-usage: scripts/bake --machine M [--with LAYER]… [--without LAYER]… [--no-xz]
+usage: scripts/bake --machine M [--with LAYER]… [--without LAYER]… [--no-xz] [--name NAME]
        scripts/bake layers             list the layers
        scripts/bake describe LAYER     what a layer is made of
 
@@ -18,6 +18,7 @@ usage: scripts/bake --machine M [--with LAYER]… [--without LAYER]… [--no-xz]
   --with LAYER     add a layer (and what it requires)
   --without LAYER  leave a default layer out
   --no-xz          leave the image uncompressed: quicker, for the lab
+  --name NAME      put the result into build/deploy/NAME: beside, not over, the image people flash
 
 The result is in build/deploy/<M>/. Every step's log is in build/log/<M>/.";
 
@@ -50,6 +51,7 @@ pub fn parse(mut parser: lexopt::Parser) -> Result<Request, lexopt::Error> {
             Long("with") => options.with.push(parser.value()?.string()?),
             Long("without") => options.without.push(parser.value()?.string()?),
             Long("no-xz") => options.no_xz = true,
+            Long("name") => options.name = Some(parser.value()?.string()?),
             Long("help") | Short('h') => return Ok(Request::Help),
             Value(word) if word == "layers" => return Ok(Request::Layers),
             Value(word) if word == "describe" => return Ok(Request::Describe(parser.value()?.string()?)),

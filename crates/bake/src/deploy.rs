@@ -25,6 +25,8 @@ const XZ_PRESET: &str = "-0";
 pub struct Inputs<'a> {
     /// The repository.
     pub top: &'a Path,
+    /// Folder in `build/deploy`.
+    pub folder: &'a str,
     /// What it was made for.
     pub machine: &'a Machine,
     /// What it was made of.
@@ -46,7 +48,7 @@ pub struct Inputs<'a> {
 /// # Errors
 /// The compressor's or the file system's.
 pub fn deploy(runner: &Runner, inputs: &Inputs) -> Result<PathBuf, Error> {
-    let folder = inputs.top.join("build/deploy").join(&inputs.machine.name);
+    let folder = inputs.top.join("build/deploy").join(inputs.folder);
     fs::create_dir_all(&folder).at("make", &folder)?;
     let name = format!("failberry-{VERSION}-{}", inputs.machine.name);
     let place = |suffix: &str| folder.join(format!("{name}.{suffix}"));

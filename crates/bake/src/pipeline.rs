@@ -31,6 +31,8 @@ pub struct Options {
     pub without: Vec<String>,
     /// Leave the image uncompressed: for the lab.
     pub no_xz: bool,
+    /// Folder in `build/deploy` when it is not the machine's own.
+    pub name: Option<String>,
 }
 
 /// Where a bake works.
@@ -96,6 +98,7 @@ impl Bake<'_> {
             &self.runner,
             &deploy::Inputs {
                 top: &self.env.top,
+                folder: options.name.as_deref().unwrap_or(&self.machine.name),
                 machine: &self.machine,
                 layers: &self.layers,
                 unpacked: &unpacked,

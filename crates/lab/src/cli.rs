@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
+use serde::Serialize;
 
+use crate::bench;
 use crate::error::{Context, Error, Result};
 use crate::image;
 use crate::scenario::format::{Scenario, matches};
-use crate::scenario::run::{Outcome, Runner};
+use crate::scenario::run::Runner;
 use crate::stick::{self, StickConfig};
 use crate::stop::Stop;
 use crate::up;
@@ -20,6 +22,8 @@ const FAILED: u8 = 1;
 const NONE_MATCHED: u8 = 2;
 const USAGE: u8 = 64;
 const INTERRUPTED: u8 = 130;
+/// Runs of a benchmark's case when nothing is said: enough for a median.
+const RUNS: usize = 3;
 /// The seed when none is named.
 const SEED: u64 = 1;
 
@@ -30,6 +34,7 @@ lab run NAME… [OPTION]…         run scenarios; * and ? in a name stand for a
     --tag WORD                  those with this tag (no NAME needed)
     --json FILE                 write an array of {name, seed, passed, seconds, detail}
 lab up [--once]                 boot the appliance to look at; --once: until it works, then end
+lab bench NAME [--runs N]       ours beside the peers (scripts/bench bakes the image for it)
 lab stick --socket PATH [--netns FILE]
                                 an emulated stick for a QEMU of your own
     --image FILE                the image to boot (default: the newest baked one)
@@ -43,6 +48,7 @@ struct Arguments {
     json: Option<PathBuf>,
     image: Option<PathBuf>,
     once: bool,
+    runs: Option<usize>,
     socket: Option<PathBuf>,
     netns: Option<PathBuf>,
 }
@@ -84,6 +90,7 @@ fn parse(mut parser: lexopt::Parser) -> std::result::Result<Option<Arguments>, l
             Long("image") => arguments.image = Some(parser.value()?.into()),
             Long("socket") => arguments.socket = Some(parser.value()?.into()),
             Long("netns") => arguments.netns = Some(parser.value()?.into()),
+            Long("runs") => arguments.runs = Some(parser.value()?.parse()?),
             Long("once") => arguments.once = true,
             Short('h') | Long("help") => return Ok(None),
             other => return Err(other.unexpected()),
@@ -109,6 +116,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
                 result => result.map(|()| 0),
             }
         }
+        "bench" => benchmark(arguments, &top),
         "stick" => lone_stick(arguments),
         other => {
             eprint!("lab: no command {other}\n\n{HELP}");
@@ -151,15 +159,33 @@ fn scenarios(arguments: &Arguments, top: &Path) -> Result<u8> {
     Ok(if failed > 0 { FAILED } else { 0 })
 }
 
+fn benchmark(arguments: &Arguments, top: &Path) -> Result<u8> {
+    let Some(name) = arguments.words.get(1) else {
+        eprint!("lab: bench needs a name\n\n{HELP}");
+        return Ok(USAGE);
+    };
+    let image = image::find(arguments.image.clone(), top)?;
+    let stop = Stop::on_signals()?;
+    let folder = top.join("build/lab").join(format!("bench-{name}"));
+    let report = bench::run(name, &image, &folder, arguments.runs.unwrap_or(RUNS).max(1), &stop)?;
+    println!("{}", json(&report)?);
+    if let Some(file) = &arguments.json {
+        write(file, &report)?;
+    }
+    Ok(0)
+}
+
 fn wanted(scenario: &Scenario, names: &[String], tags: &[String]) -> bool {
     names.iter().any(|name| name == "all" || matches(name, &scenario.name))
         || tags.iter().any(|tag| scenario.tags.contains(tag))
 }
 
-fn write(file: &Path, outcomes: &[Outcome]) -> Result<()> {
-    let text = serde_json::to_string_pretty(outcomes)
-        .map_err(|error| Error::Unexpected(format!("outcomes as JSON: {error}")))?;
-    fs::write(file, text + "\n").context(format!("write {}", file.display()))
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value).map_err(|error| Error::Unexpected(format!("as JSON: {error}")))
+}
+
+fn write(file: &Path, value: &impl Serialize) -> Result<()> {
+    fs::write(file, json(value)? + "\n").context(format!("write {}", file.display()))
 }
 
 fn lone_stick(arguments: &Arguments) -> Result<u8> {

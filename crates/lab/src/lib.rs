@@ -4,6 +4,7 @@
 //! a small internet around it, and runs scenarios written as data against the whole.
 
 pub mod appliance;
+pub mod bench;
 pub mod carrier;
 pub mod cli;
 pub mod error;
