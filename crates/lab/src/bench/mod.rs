@@ -44,6 +44,8 @@ pub struct Report {
     pub ratios: BTreeMap<String, BTreeMap<String, Option<f64>>>,
     /// What it ran on.
     pub machine: Value,
+    /// What a reader of a peer's figures must know.
+    pub notes: BTreeMap<String, String>,
 }
 
 /// A peer.
@@ -60,13 +62,18 @@ pub enum Peer {
 pub const ABSENT: Peer = Peer::Absent("absent");
 
 impl Report {
-    fn new(ours: Cases, peers: BTreeMap<String, Peer>, machine: Value) -> Self {
+    fn new(
+        ours: Cases,
+        peers: BTreeMap<String, Peer>,
+        machine: Value,
+        notes: BTreeMap<String, String>,
+    ) -> Self {
         let ratios = peers.iter().filter_map(|(name, peer)| match peer {
             Peer::Measured(cases) => Some((name.clone(), ratios(&ours, cases))),
             Peer::Absent(_) => None,
         });
         let ratios = ratios.collect();
-        Self { ours, peers, ratios, machine }
+        Self { ours, peers, ratios, machine, notes }
     }
 }
 
@@ -123,7 +130,7 @@ mod tests {
             ("never".to_owned(), Peer::Measured(case(&[None]))),
             ("missing".to_owned(), ABSENT),
         ]);
-        let report = Report::new(case(&[Some(2.0)]), peers, Value::Null);
+        let report = Report::new(case(&[Some(2.0)]), peers, Value::Null, BTreeMap::new());
         assert_eq!(report.ratios["slow"]["hang"], Some(3.0));
         assert_eq!(report.ratios["never"]["hang"], None);
         assert!(!report.ratios.contains_key("missing"));

@@ -61,6 +61,7 @@ struct Bench<'a> {
     appliance: Appliance,
     stop: &'a Stop,
     runs: usize,
+    notes: BTreeMap<String, String>,
 }
 
 /// Runs the benchmark.
@@ -69,12 +70,15 @@ struct Bench<'a> {
 /// When the lab fails, or ours cannot be measured.
 pub(super) fn run(image: &Path, folder: &Path, runs: usize, stop: &Stop) -> Result<Report> {
     let options = Options { image, model: Model::Bench, folder, config: CONFIG };
-    let mut bench = Bench { appliance: Appliance::boot(&options)?, stop, runs };
+    let mut bench = Bench { appliance: Appliance::boot(&options)?, stop, runs, notes: BTreeMap::new() };
     bench.online(READY)?.ok_or_else(|| Error::Unexpected("the appliance does not come online".to_owned()))?;
     let (mut ours, mut peers) = (Cases::new(), BTreeMap::new());
     for (index, (name, units, program)) in CONTESTANTS.into_iter().enumerate() {
         let peer = bench.contestant(name, units, program)?;
         match peer {
+            Peer::Measured(_) if index == 0 && bench.notes.contains_key(name) => {
+                return Err(Error::Unexpected(format!("{name}: {}", bench.notes[name])));
+            }
             Peer::Measured(cases) if index == 0 => ours = cases,
             peer => drop(peers.insert(name.to_owned(), peer)),
         }
@@ -86,7 +90,7 @@ pub(super) fn run(image: &Path, folder: &Path, runs: usize, stop: &Stop) -> Resu
         "runs": runs,
         "versions": versions.lines().collect::<Vec<_>>(),
     });
-    Ok(Report::new(ours, peers, machine))
+    Ok(Report::new(ours, peers, machine, bench.notes))
 }
 
 impl Bench<'_> {
@@ -102,8 +106,16 @@ impl Bench<'_> {
         self.power_cycle()?;
         self.ssh(&format!("systemctl start {units} 2>/dev/null; true"))?;
         let mut cases = Cases::new();
-        if self.online(READY)?.is_none() {
-            return Err(Error::Unexpected(format!("{name}: does not come online at all; see serial.log")));
+        if self.online(LIMIT)?.is_none() {
+            // No line to lose: it is measured as never, and the reader is told why.
+            let why = self.ssh(&format!("systemctl show --property=Result,NRestarts {units}"))?;
+            let note =
+                format!("never online within {} s: {}", LIMIT.as_secs(), why.trim().replace('\n', ", "));
+            eprintln!("  {note}");
+            self.notes.insert(name.to_owned(), note);
+            let never =
+                |(case, _): (&str, Fault)| (case.to_owned(), Case::of(vec![None], LIMIT.as_secs_f64()));
+            return Ok(Peer::Measured(FAULTS.into_iter().map(never).collect()));
         }
         for (case, fault) in FAULTS {
             let mut seconds = Vec::new();
