@@ -74,8 +74,11 @@ fn head(out: &mut String, incident: &Value) {
         wall => wall.to_owned(),
     };
     let end = incident.get("ended").and_then(Value::as_array);
-    let took = match end.map(|end| (end.first().and_then(Value::as_u64), end.get(1).and_then(Value::as_u64))) {
-        Some((Some(at), Some(ms))) if at == boot => format!("over after {}", seconds(ms.saturating_sub(since))),
+    let took = match end.map(|end| (end.first().and_then(Value::as_u64), end.get(1).and_then(Value::as_u64)))
+    {
+        Some((Some(at), Some(ms))) if at == boot => {
+            format!("over after {}", seconds(ms.saturating_sub(since)))
+        }
         Some(_) => "over after a reboot".to_owned(),
         None => "not over".to_owned(),
     };
@@ -92,7 +95,8 @@ fn line(out: &mut String, step: &Value) {
         (Some(start), Some(end)) if end >= start => seconds(end - start),
         _ => "-".to_owned(),
     };
-    let outcome = if step.get("ended_ms").is_some_and(Value::is_null) { "under way" } else { word(step, "outcome") };
+    let outcome =
+        if step.get("ended_ms").is_some_and(Value::is_null) { "under way" } else { word(step, "outcome") };
     let action = printable(word(step, "action"));
     let _ = writeln!(out, "  rung {rung}  {took:>8}  {action}: {}", printable(outcome));
 }
@@ -133,9 +137,13 @@ mod tests {
                 {"rung": 5, "action": "power cycle", "boot": 2, "started_ms": 91_200, "ended_ms": null,
                  "outcome": ""}]});
         let text = text(&[incident]);
-        for wanted in ["boot 2, 1 min 30 s after its start", "over after 9.5 s: the stick is back",
-            "rung 4     1.2 s  USB reset: skipped", "power cycle: under way", "and 3 more"]
-        {
+        for wanted in [
+            "boot 2, 1 min 30 s after its start",
+            "over after 9.5 s: the stick is back",
+            "rung 4     1.2 s  USB reset: skipped",
+            "power cycle: under way",
+            "and 3 more",
+        ] {
             assert!(text.contains(wanted), "{text}");
         }
         assert!(!text.contains('\u{1b}'));

@@ -169,8 +169,7 @@ fn target(root: &Root, port: Option<&str>) -> Option<String> {
 /// The stick's port: what the dialer uses, a known stick on the bus, where one was last.
 fn stick(root: &Root) -> Option<String> {
     let dialer = snapshot::boot_id(root)
-        .map(|boot| snapshot::read(root, "modem-dialer", &boot, clock::now()))
-        .unwrap_or(Verdict::Missing);
+        .map_or(Verdict::Missing, |boot| snapshot::read(root, "modem-dialer", &boot, clock::now()));
     let dialer = Dialer::read(&dialer);
     let used = dialer.stuck.map(|stuck| stuck.stick).or(dialer.stick).map(|stick| stick.port);
     used.or_else(|| {
@@ -236,13 +235,11 @@ fn on(root: &Root, target: Option<&str>) -> u8 {
 
 fn cycle(root: &Root, target: &str) -> u8 {
     // Not held: should this process die now, the daemon switches it on.
-    match off(root, target, false) {
-        Err(code) => code,
-        Ok(_) => {
-            std::thread::sleep(OFF);
-            on(root, Some(target))
-        }
+    if let Err(code) = off(root, target, false) {
+        return code;
     }
+    std::thread::sleep(OFF);
+    on(root, Some(target))
 }
 
 fn list(root: &Root, json: bool) -> u8 {

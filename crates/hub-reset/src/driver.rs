@@ -157,7 +157,7 @@ impl Driver {
             held: self.held.is_some(),
             service_s: self.service_s(now),
             durable: self.durable,
-            wall: clock::wall().map(|time| humantime_seconds(time)),
+            wall: clock::wall().map(humantime_seconds),
         }
     }
 
@@ -231,7 +231,7 @@ impl Driver {
                 stick: self.machine.target().map(|stick| format!("{} {}", stick.port, stick.id)),
                 boot,
                 since_ms: recovery.since_ms,
-                wall: clock::wall().map(|time| humantime_seconds(time)),
+                wall: clock::wall().map(humantime_seconds),
                 ended: Some((boot, ended_ms)),
                 outcome: "the dialer helped itself".to_owned(),
                 ..Incident::default()

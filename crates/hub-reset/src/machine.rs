@@ -10,6 +10,7 @@
 //! Nothing latches: after the last rung it begins again, slower. Whatever was switched off is switched
 //! on before anything else is tried.
 
+mod answers;
 mod ladder;
 mod types;
 
@@ -75,6 +76,8 @@ pub enum State {
         since: Monotonic,
         /// How long it has.
         until: Monotonic,
+        /// That time is over, and nothing is wrong but that the stick has not answered yet.
+        patient: bool,
     },
     /// Waiting before the next try.
     Cooling {
@@ -131,7 +134,7 @@ impl Machine {
     ) -> Self {
         let state = match &open {
             // The box has just started, or this process has: the dialer gets its time first.
-            Some(_) => State::Verifying { rung: 6, since: now, until: now + AFTER_REBOOT },
+            Some(_) => State::Verifying { rung: 6, since: now, until: now + AFTER_REBOOT, patient: false },
             None => State::Watching,
         };
         let mut ladder = Ladder::default();
@@ -272,7 +275,7 @@ impl Machine {
                 self.done(now, &job, Answer::Failed("its worker never answered".to_owned()))
             }
             State::Off { until } if now >= until => self.restore(now),
-            State::Verifying { since, until, .. } => self.verify(now, since, until),
+            State::Verifying { rung, since, until, patient } => self.verify(now, rung, since, until, patient),
             State::Cooling { until } => {
                 if self.owed {
                     if now >= until { self.restore(now) } else { Vec::new() }
@@ -339,11 +342,18 @@ impl Machine {
             && (self.view.progress.is_good() || matches!(self.cause, Some(Cause::Silent)))
     }
 
-    fn verify(&mut self, now: Monotonic, since: Monotonic, until: Monotonic) -> Vec<Action> {
+    fn verify(
+        &mut self,
+        now: Monotonic,
+        rung: u8,
+        since: Monotonic,
+        until: Monotonic,
+        patient: bool,
+    ) -> Vec<Action> {
         if self.owed {
             return self.restore(now);
         }
-        if self.rung() == 5 && self.view.present && self.power_cycle.usable != Some(true) {
+        if rung == 5 && self.view.present && self.power_cycle.usable != Some(true) {
             // Gone when it was off, and there again: the proof of rung 5.
             self.power_cycle = Usable { usable: Some(true), reason: String::new() };
         }
@@ -352,24 +362,20 @@ impl Machine {
         }
         let again = self.view.stuck.as_ref().is_some_and(|stuck| stuck.since > since);
         let trouble = self.view.trouble();
-        if again || (now >= until && trouble.is_some()) {
+        let over = now >= until;
+        if again || ((over || patient) && trouble.is_some()) {
             self.finish(now, if self.view.present { "did not help" } else { "the device did not come back" });
             // It may have become another trouble: a silent dialer that now calls its stick stuck.
             self.cause = trouble.or(self.cause.take());
             return self.next(now);
         }
-        if now >= until + PATIENCE {
+        if over && patient {
             return self.close(now, "no trouble is left; the dialer goes on");
         }
-        if now >= until {
-            // Wakes again; what the dialer says wakes it earlier.
-            self.state = State::Verifying { rung: self.rung(), since, until };
+        if over {
+            self.state = State::Verifying { rung, since, until: now + PATIENCE, patient: true };
         }
         Vec::new()
-    }
-
-    fn rung(&self) -> u8 {
-        if let State::Verifying { rung, .. } = self.state { rung } else { 0 }
     }
 
     /// The next rung of this round, or a pause.
@@ -459,127 +465,8 @@ impl Machine {
     }
 
     fn verify_for(&mut self, now: Monotonic, rung: u8, time: Duration) -> Vec<Action> {
-        self.state = State::Verifying { rung, since: now, until: now + time };
+        self.state = State::Verifying { rung, since: now, until: now + time, patient: false };
         vec![Action::Record]
-    }
-
-    fn done(&mut self, now: Monotonic, job: &Job, answer: Answer) -> Vec<Action> {
-        let State::Working { job: current, .. } = &self.state else { return Vec::new() };
-        if current != job {
-            // Given up before; what it says now is history.
-            return Vec::new();
-        }
-        if self.stopping {
-            return self.done_stopping(now, job, &answer);
-        }
-        match job {
-            Job::Assess(_) => self.assessed(answer),
-            Job::RestartDialer => match answer {
-                Answer::Done(_) => self.verify_for(now, 4, AFTER_RESTART),
-                Answer::Failed(why) | Answer::Useless(why) => self.failed(now, &why),
-            },
-            Job::Ping(port) => match answer {
-                Answer::Done(_) => {
-                    let port = port.clone();
-                    self.work(now, Job::Reset(port))
-                }
-                // A reset would only keep the hub's lock for half a minute, and rung 5 waiting.
-                Answer::Failed(why) | Answer::Useless(why) => {
-                    self.failed(now, &format!("skipped, endpoint 0 is dead: {why}"))
-                }
-            },
-            Job::Reset(_) => match answer {
-                Answer::Done(_) => {
-                    self.usb_reset = Usable { usable: Some(true), reason: String::new() };
-                    self.verify_for(now, 4, AFTER_RESET)
-                }
-                Answer::Failed(why) | Answer::Useless(why) => self.failed(now, &why),
-            },
-            Job::PowerOff(_) => self.powered_off(now, answer),
-            Job::PowerOn => self.powered_on(now, answer),
-            Job::Reboot => match answer {
-                Answer::Done(_) => {
-                    self.state = State::Rebooting { until: now + REBOOT_TAKES };
-                    Vec::new()
-                }
-                Answer::Failed(why) | Answer::Useless(why) => {
-                    self.finish(now, &why);
-                    self.cool(now)
-                }
-            },
-            Job::Manual(_) => {
-                self.state = State::Watching;
-                vec![Action::Say(answer)]
-            }
-        }
-    }
-
-    fn done_stopping(&mut self, now: Monotonic, job: &Job, answer: &Answer) -> Vec<Action> {
-        self.state = State::Watching;
-        if *job != Job::PowerOn {
-            return self.restore(now);
-        }
-        if matches!(answer, Answer::Done(_)) {
-            self.owed = false;
-        } else {
-            self.state = State::Cooling { until: now + POWER_RETRY };
-        }
-        Vec::new()
-    }
-
-    fn assessed(&mut self, answer: Answer) -> Vec<Action> {
-        self.state = State::Watching;
-        self.power_cycle = match answer {
-            // Only a cycle that brought a device back is proof.
-            Answer::Done(by) => Usable { usable: None, reason: format!("not tried yet; by {by}") },
-            Answer::Useless(why) => Usable { usable: Some(false), reason: why },
-            Answer::Failed(why) => Usable { usable: None, reason: format!("not known: {why}") },
-        };
-        Vec::new()
-    }
-
-    fn failed(&mut self, now: Monotonic, why: &str) -> Vec<Action> {
-        self.finish(now, why);
-        self.state = State::Cooling { until: now };
-        self.next(now)
-    }
-
-    fn powered_off(&mut self, now: Monotonic, answer: Answer) -> Vec<Action> {
-        match answer {
-            Answer::Done(_) => {
-                self.state = State::Off { until: now + self.ladder.off_time() };
-                return if self.stopping { self.restore(now) } else { Vec::new() };
-            }
-            Answer::Failed(why) => self.finish(now, &why),
-            Answer::Useless(why) => {
-                self.finish(now, &why);
-                self.power_cycle = Usable { usable: Some(false), reason: why };
-            }
-        }
-        self.ladder.cycle_failed_early();
-        // Part of it may be off.
-        self.work(now, Job::PowerOn)
-    }
-
-    fn powered_on(&mut self, now: Monotonic, answer: Answer) -> Vec<Action> {
-        match answer {
-            Answer::Done(_) => self.owed = false,
-            Answer::Failed(why) | Answer::Useless(why) => {
-                self.state = State::Cooling { until: now + POWER_RETRY };
-                return vec![Action::Say(Answer::Failed(format!("power is not back yet: {why}")))];
-            }
-        }
-        if self.incident.is_none() {
-            // A process before this one had left it off.
-            self.state = State::Watching;
-            return Vec::new();
-        }
-        if self.ladder.cycled(now) {
-            self.verify_for(now, 5, AFTER_CYCLE)
-        } else {
-            self.state = State::Cooling { until: now };
-            self.next(now)
-        }
     }
 
     /// A port was left off by somebody who is not there any more.

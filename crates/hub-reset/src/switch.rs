@@ -117,13 +117,11 @@ impl<U: Usb> Switch<'_, U> {
                 }
             }
         }
-        match first {
-            Some(error) => Err(error),
-            None => {
-                Hold::new(self.root).clear();
-                Ok(())
-            }
+        if let Some(error) = first {
+            return Err(error);
         }
+        Hold::new(self.root).clear();
+        Ok(())
     }
 
     /// Waits until a device is at `name`.

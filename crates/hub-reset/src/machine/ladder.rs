@@ -45,9 +45,8 @@ pub(super) enum Next {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ladder {
     round: usize,
-    restarted: bool,
-    reset_tried: bool,
-    reboot_tried: bool,
+    /// What a round does once and has done.
+    tried: Vec<Next>,
     /// In this round.
     cycles: usize,
     /// In this incident.
@@ -72,31 +71,34 @@ impl Ladder {
 
     /// What comes next in this round. `reset` and `power`: whether these rungs make sense.
     pub(super) fn next(&mut self, now: Monotonic, cause: Cause, reset: bool, power: bool) -> Next {
-        if cause == Cause::Silent && !self.restarted {
-            self.restarted = true;
+        if cause == Cause::Silent && self.first(Next::Restart) {
             return Next::Restart;
         }
-        if reset && !self.reset_tried {
-            self.reset_tried = true;
-            if self.last_reset.is_none_or(|at| now >= at + RESET_COOL_DOWN) {
-                self.last_reset = Some(now);
-                return Next::Reset;
-            }
+        let rested = self.last_reset.is_none_or(|at| now >= at + RESET_COOL_DOWN);
+        if reset && self.first(Next::Reset) && rested {
+            self.last_reset = Some(now);
+            return Next::Reset;
         }
         if power && self.cycles < CYCLES {
-            return match self.last_power_on.map(|at| at + CYCLE_COOL_DOWN).filter(|at| *at > now) {
-                Some(at) => Next::Wait(at),
-                None => {
-                    self.off_worked = true;
-                    Next::Cycle
-                }
-            };
+            if let Some(at) = self.last_power_on.map(|at| at + CYCLE_COOL_DOWN).filter(|at| *at > now) {
+                return Next::Wait(at);
+            }
+            self.off_worked = true;
+            return Next::Cycle;
         }
-        if !self.reboot_tried && self.is_time_to_reboot(cause, power) {
-            self.reboot_tried = true;
+        if self.is_time_to_reboot(cause, power) && self.first(Next::Reboot) {
             return Next::Reboot;
         }
         Next::Over
+    }
+
+    /// Whether this is the first time in this round.
+    fn first(&mut self, what: Next) -> bool {
+        let first = !self.tried.contains(&what);
+        if first {
+            self.tried.push(what);
+        }
+        first
     }
 
     /// Not for a stick that is simply not there, or nothing but a CD-ROM, more than once: somebody may
@@ -127,9 +129,7 @@ impl Ladder {
     pub(super) fn round_over(&mut self) -> Duration {
         let pause = COOL_DOWN[self.round.min(COOL_DOWN.len() - 1)];
         self.round += 1;
-        self.restarted = false;
-        self.reset_tried = false;
-        self.reboot_tried = false;
+        self.tried.clear();
         self.cycles = 0;
         pause
     }

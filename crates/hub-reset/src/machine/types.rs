@@ -54,6 +54,7 @@ impl Progress {
 }
 
 /// All that is known at one moment.
+#[expect(clippy::struct_excessive_bools, reason = "facts from different places, each true by itself")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// How old the dialer's last word is.
