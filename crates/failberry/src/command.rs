@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use lexopt::Arg;
 use sysio::Root;
 
-use crate::{config_check, exit, import, redial, status};
+use crate::{config_check, exit, import, incidents, redial, status};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -16,6 +16,7 @@ usage: failberry COMMAND
   config check FILE    every mistake in a failberry.toml; exit 78 when there is one
   config import        take failberry.toml and authorized_keys from the card (run at boot)
   redial               hang up and call again
+  incidents [--json]   what went wrong, and what each rung of the ladder did about it
 
   -h, --help           this text
   -V, --version        the version
@@ -37,6 +38,13 @@ pub enum Command {
     ConfigImport(Root),
     /// Ask the dialer to call again.
     Redial(Root),
+    /// Show what went wrong.
+    Incidents {
+        /// The system.
+        root: Root,
+        /// For programs.
+        json: bool,
+    },
     /// Print the help.
     Help,
     /// Print the version.
@@ -65,6 +73,7 @@ impl Command {
         let words: Vec<&str> = verbs.iter().map(|v| v.to_str().unwrap_or_default()).collect();
         let command = match words.as_slice() {
             ["status"] => return Ok(Self::Status { root, json }),
+            ["incidents"] => return Ok(Self::Incidents { root, json }),
             ["config", "check", _] => Self::ConfigCheck(PathBuf::from(&verbs[2])),
             ["config", "import"] => Self::ConfigImport(root),
             ["redial"] => Self::Redial(root),
@@ -72,7 +81,7 @@ impl Command {
             [] => return Err("a command is missing".into()),
             _ => return Err(format!("unknown command {:?}", words.join(" ")).into()),
         };
-        if json { Err("--json belongs to status".into()) } else { Ok(command) }
+        if json { Err("--json belongs to status and incidents".into()) } else { Ok(command) }
     }
 
     /// Does it; what went wrong is told on standard error.
@@ -90,6 +99,7 @@ impl Command {
             Self::ConfigCheck(file) => config_check::run(&file),
             Self::ConfigImport(root) => import::run(&root),
             Self::Redial(root) => redial::run(&root),
+            Self::Incidents { root, json } => incidents::run(&root, json),
         };
         ExitCode::from(code)
     }
@@ -110,6 +120,8 @@ mod tests {
         assert_eq!(parse(&["status", "--json"]).unwrap(), Command::Status { root: root.clone(), json: true });
         assert_eq!(parse(&["config", "check", "f"]).unwrap(), Command::ConfigCheck("f".into()));
         assert_eq!(parse(&["config", "import"]).unwrap(), Command::ConfigImport(root.clone()));
+        let incidents = Command::Incidents { root: root.clone(), json: true };
+        assert_eq!(parse(&["incidents", "--json"]).unwrap(), incidents);
         assert_eq!(parse(&["redial"]).unwrap(), Command::Redial(root));
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
     }
