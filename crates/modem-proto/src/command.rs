@@ -25,6 +25,8 @@ pub enum Answer {
     Registration(&'static str),
     /// A line of text, on some sticks behind this prefix.
     Text(&'static str),
+    /// Every line until the final result: a person tells answers from URCs.
+    Everything,
     /// A call: its results count as final.
     Call,
 }
@@ -86,6 +88,16 @@ impl Command {
     /// The access point of PDP context 1.
     pub(crate) fn context(apn: &str) -> Self {
         Self::new(format!("AT+CGDCONT=1,\"IP\",\"{apn}\""), Answer::Final, ORDINARY)
+    }
+
+    /// What a person wants to know; see [`crate::maintenance`].
+    pub(crate) fn maintenance(text: &str, limit: Duration) -> Self {
+        Self::new(text, Answer::Everything, limit)
+    }
+
+    /// Another limit.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// A call.
