@@ -147,6 +147,11 @@ pub fn command(text: &str) -> Result<Command, Refusal> {
     Ok(Command::maintenance(&format!("AT{name}{}", &body[name.len()..]), LIMIT))
 }
 
+/// A command of a quirk file, which is as trusted as the program.
+pub fn of_quirk(text: &str) -> Command {
+    Command::maintenance(text, LIMIT)
+}
+
 /// `ATI0` to `ATI9` (V.250 section 6.1.3).
 fn is_identification(body: &str) -> bool {
     matches!(body.as_bytes(), [b'I', b'0'..=b'9'])
