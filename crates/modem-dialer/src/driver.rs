@@ -133,6 +133,10 @@ impl Driver {
             Action::Send(command) => return self.send(&command),
             Action::SettlePin => self.settle_pin(),
             Action::Close => self.close(),
+            Action::StartCard { interface } => {
+                let why = format!("{interface}: network cards are not supported yet");
+                return Some(Event::SessionEnded(SessionEnd::NotStarted(why)));
+            }
             Action::StartSession => return self.start_session(),
             Action::EndSession => match &mut self.session {
                 Some(session) => session.end(now),

@@ -1,14 +1,22 @@
 //! The codec against what sticks really send: echo, URCs anywhere, any chunks, and plain noise.
 
 use modem_proto::codec::{Codec, Heard, Response};
-use modem_proto::machine::{Action, Bus, Event, Machine, Modem, Port, Settings};
+use modem_proto::machine::{Action, Bus, Event, Form, Machine, Port, Settings, Stick};
 use modem_proto::{Command, Outcome};
 use proptest::prelude::*;
 use sysio::Monotonic;
 
 fn stick() -> Bus {
     let ports = vec![Port { name: "ttyUSB2".into(), interface: 3 }];
-    Bus::Modem(Modem { usb_path: "1-1".into(), id: "19d2:0031".into(), model: "ZTE MF180".into(), ports })
+    let form = Form::Serial { ports };
+    Bus {
+        sticks: vec![Stick {
+            usb_path: "1-1".into(),
+            id: "19d2:0031".into(),
+            model: "ZTE MF180".into(),
+            form,
+        }],
+    }
 }
 
 /// Every command of a whole connection, as the machine sends them, with its answer replayed from

@@ -2,7 +2,8 @@
 
 use sysio::Monotonic;
 
-use super::{Action, Bus, Identity, Machine, Network, State, Trouble, pace, send};
+use super::call::Phase;
+use super::{Action, Bus, Form, Identity, Machine, Network, State, Stick, Trouble, pace, send};
 use crate::codec::Response;
 use crate::command::Command;
 use crate::outcome::Outcome;
@@ -32,15 +33,26 @@ enum Kind {
 
 impl Machine {
     pub(super) fn on_bus(&mut self, now: Monotonic, bus: Bus) -> Vec<Action> {
-        let before = std::mem::replace(&mut self.bus, bus);
-        match &self.bus {
-            Bus::Nothing => self.on_bus_empty(now),
-            Bus::CdRom { .. } => self.on_cd_rom(now),
-            Bus::Modem(modem) => {
-                let same = matches!(&before, Bus::Modem(old) if old.usb_path == modem.usb_path && old.id == modem.id);
-                if same { self.on_ports(now) } else { self.on_new_modem(now) }
-            }
+        let before = self.chosen().cloned();
+        self.bus = bus;
+        self.chosen = self.choose().map(|stick| stick.usb_path.clone());
+        let Some(stick) = self.chosen() else { return self.on_bus_empty(now) };
+        let same = before.is_some_and(|before| before.is_same(stick));
+        match stick.form {
+            Form::CdRom => self.on_cd_rom(now),
+            _ if same => self.on_ports(now),
+            _ => self.on_new_modem(now),
         }
+    }
+
+    /// The stick in use stays; a newcomer is preferred the more it can do at once.
+    fn choose(&self) -> Option<&Stick> {
+        let effort = |stick: &&Stick| match stick.form {
+            Form::Serial { .. } => 0,
+            Form::NetworkCard { .. } => 1,
+            Form::CdRom => 2,
+        };
+        self.chosen().or_else(|| self.bus.sticks.iter().min_by_key(effort))
     }
 
     fn on_bus_empty(&mut self, now: Monotonic) -> Vec<Action> {
@@ -73,10 +85,10 @@ impl Machine {
 
     /// The ports of the stick we know changed.
     fn on_ports(&mut self, now: Monotonic) -> Vec<Action> {
-        let Bus::Modem(modem) = &self.bus else { return Vec::new() };
+        let Some(stick) = self.chosen() else { return Vec::new() };
         match (&self.state, &self.port) {
-            (State::Probing { .. }, None) if !modem.ports.is_empty() => self.begin(now),
-            (_, Some(port)) if !modem.ports.contains(port) && !self.session => {
+            (State::Probing { .. }, None) if stick.is_ready() => self.begin(now),
+            (_, Some(port)) if !stick.ports().contains(port) && !self.session => {
                 self.port = None;
                 self.fail(now, Trouble::NoAnswer("the serial port vanished".to_owned()))
             }
@@ -94,12 +106,15 @@ impl Machine {
     /// Nobody told of a change: look for one.
     pub(super) fn look_again(&mut self, now: Monotonic) -> Vec<Action> {
         let mut actions = vec![Action::Scan];
-        match (&mut self.state, &self.bus) {
-            (State::ModeSwitching { switch_at, until }, Bus::CdRom { usb_path, id }) => {
+        let cd_rom = self.chosen().filter(|stick| stick.form == Form::CdRom);
+        let switch =
+            cd_rom.map(|stick| Action::SwitchMode { usb_path: stick.usb_path.clone(), id: stick.id.clone() });
+        match (&mut self.state, switch) {
+            (State::ModeSwitching { switch_at, until }, Some(switch)) => {
                 *until = now + pace::LOOK_WHILE_ABSENT;
                 if now >= *switch_at {
                     *switch_at = now + pace::SWITCH_OURSELVES;
-                    actions.push(Action::SwitchMode { usb_path: usb_path.clone(), id: id.clone() });
+                    actions.push(switch);
                 }
             }
             (State::Absent { until, .. } | State::ModeSwitching { until, .. }, _) => {
@@ -115,13 +130,17 @@ impl Machine {
         self.port = None;
         // Opening the port ends a pppd that is still there, without a word.
         self.session = false;
-        match &self.bus {
-            Bus::Modem(_) => self.probe(now, 0),
-            Bus::Nothing => {
+        match self.chosen().map(|stick| &stick.form) {
+            Some(Form::Serial { .. }) => self.probe(now, 0),
+            Some(Form::NetworkCard { interface, .. }) => {
+                let interface = interface.clone();
+                self.start_card(now, interface)
+            }
+            None => {
                 self.state = State::Absent { since: now, until: now + pace::LOOK_WHILE_ABSENT };
                 vec![Action::Close, Action::Scan]
             }
-            Bus::CdRom { .. } => {
+            Some(Form::CdRom) => {
                 let until = now + pace::LOOK_WHILE_ABSENT;
                 self.state = State::ModeSwitching { switch_at: now + pace::SWITCH_OURSELVES, until };
                 vec![Action::Close, Action::Scan]
@@ -129,10 +148,23 @@ impl Machine {
         }
     }
 
+    /// A network card dials by itself; what is to be done is to take an address.
+    fn start_card(&mut self, now: Monotonic, interface: Option<String>) -> Vec<Action> {
+        let Some(interface) = interface else {
+            // Its interface is still to come; that is an event.
+            self.state =
+                State::Probing { candidate: 0, tries: PORTS_AWAITED, until: now + pace::PORTS_APPEAR };
+            return vec![Action::Close, Action::Scan];
+        };
+        self.session = true;
+        self.state = State::Dialling { phase: Phase::Negotiation, until: now + pace::NEGOTIATION };
+        vec![Action::Close, Action::StartCard { interface }]
+    }
+
     fn probe(&mut self, now: Monotonic, candidate: usize) -> Vec<Action> {
-        let Bus::Modem(modem) = &self.bus else { return Vec::new() };
-        let Some(port) = modem.ports.get(candidate) else {
-            if !modem.ports.is_empty() {
+        let Some(stick) = self.chosen() else { return Vec::new() };
+        let Some(port) = stick.ports().get(candidate) else {
+            if !stick.ports().is_empty() {
                 return self.no_port_answers(now);
             }
             // Serial ports still to come; their coming is an event.
@@ -155,7 +187,7 @@ impl Machine {
                 send(command)
             }
             Err(error) => {
-                let more = self.modem().is_some_and(|modem| candidate + 1 < modem.ports.len());
+                let more = self.modem().is_some_and(|stick| candidate + 1 < stick.ports().len());
                 if more { self.probe(now, candidate + 1) } else { self.fail(now, Trouble::NoAnswer(error)) }
             }
         }
@@ -177,7 +209,7 @@ impl Machine {
     fn no_port_answers(&mut self, now: Monotonic) -> Vec<Action> {
         let ports: Vec<&str> = self
             .modem()
-            .map(|modem| modem.ports.iter().map(|port| port.name.as_str()).collect())
+            .map(|stick| stick.ports().iter().map(|port| port.name.as_str()).collect())
             .unwrap_or_default();
         let detail = format!("no answer to AT on {}", ports.join(", "));
         self.fail(now, Trouble::NoAnswer(detail))

@@ -26,7 +26,7 @@ use crate::command::Command;
 
 pub use pin::Pin;
 pub use types::{
-    Action, Bus, Event, Identity, Link, Modem, Network, PinRefusal, Port, SessionEnd, Settings, Trouble,
+    Action, Bus, Event, Form, Identity, Link, Network, PinRefusal, Port, SessionEnd, Settings, Stick, Trouble,
 };
 
 use pin::PinMemory;
@@ -121,6 +121,8 @@ pub struct Machine {
     settings: Settings,
     state: State,
     bus: Bus,
+    /// The USB path of the stick in use.
+    chosen: Option<String>,
     /// The port that answers, by name.
     port: Option<Port>,
     /// Whether pppd runs.
@@ -142,7 +144,8 @@ impl Machine {
         Self {
             settings,
             state: State::Absent { since: now, until: now },
-            bus: Bus::Nothing,
+            bus: Bus::default(),
+            chosen: None,
             port: None,
             session: false,
             attempt: 0,
@@ -210,12 +213,20 @@ impl Machine {
         &self.state
     }
 
-    /// The stick, once it shows its serial ports.
-    pub fn modem(&self) -> Option<&Modem> {
-        match &self.bus {
-            Bus::Modem(modem) => Some(modem),
-            Bus::Nothing | Bus::CdRom { .. } => None,
-        }
+    /// Every stick on the bus.
+    pub fn sticks(&self) -> &[Stick] {
+        &self.bus.sticks
+    }
+
+    /// The stick in use, in whatever form it is.
+    pub fn chosen(&self) -> Option<&Stick> {
+        let path = self.chosen.as_ref()?;
+        self.bus.sticks.iter().find(|stick| stick.usb_path == *path)
+    }
+
+    /// The stick in use, once it is more than a CD-ROM.
+    pub fn modem(&self) -> Option<&Stick> {
+        self.chosen().filter(|stick| stick.form != Form::CdRom)
     }
 
     /// What the stick says it is.

@@ -31,33 +31,69 @@ pub struct Port {
     pub interface: u8,
 }
 
-/// A stick that shows its serial ports.
+/// A stick on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Modem {
+pub struct Stick {
     /// Where it is plugged in, such as `1-1.2`.
     pub usb_path: String,
     /// `vendor:product` in hexadecimal.
     pub id: String,
     /// The model, from its quirk file.
     pub model: String,
-    /// Ports that may answer AT commands, the best first.
-    pub ports: Vec<Port>,
+    /// What it shows itself as.
+    pub form: Form,
 }
 
-/// What is on the bus.
+/// What a stick shows itself as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bus {
-    /// No known stick.
-    Nothing,
-    /// A stick that still shows the CD-ROM with its drivers.
-    CdRom {
-        /// Where it is plugged in.
-        usb_path: String,
-        /// `vendor:product`.
-        id: String,
+pub enum Form {
+    /// The CD-ROM with its drivers: it has to be switched.
+    CdRom,
+    /// A modem; its ports may still be appearing.
+    Serial {
+        /// Ports that may answer AT commands, the one for PPP first.
+        ports: Vec<Port>,
     },
-    /// A stick with serial ports, which may still be appearing.
-    Modem(Modem),
+    /// A network card that dials by itself (HiLink, ECM, NCM, RNDIS).
+    NetworkCard {
+        /// The kernel's name for it (`usb0`, `wwan0`), once it is there.
+        interface: Option<String>,
+        /// Ports that may answer AT commands beside it.
+        ports: Vec<Port>,
+    },
+}
+
+impl Stick {
+    /// Ports that may answer AT commands, the best first.
+    pub fn ports(&self) -> &[Port] {
+        match &self.form {
+            Form::CdRom => &[],
+            Form::Serial { ports } | Form::NetworkCard { ports, .. } => ports,
+        }
+    }
+
+    /// Whether what it takes to dial has appeared.
+    pub(super) fn is_ready(&self) -> bool {
+        match &self.form {
+            Form::CdRom => false,
+            Form::Serial { ports } => !ports.is_empty(),
+            Form::NetworkCard { interface, .. } => interface.is_some(),
+        }
+    }
+
+    /// Whether it is the same stick in the same form, whatever became of its ports.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.usb_path == other.usb_path
+            && self.id == other.id
+            && std::mem::discriminant(&self.form) == std::mem::discriminant(&other.form)
+    }
+}
+
+/// What is on the bus: every stick a quirk file knows, and those that look like one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bus {
+    /// In the order of their USB paths.
+    pub sticks: Vec<Stick>,
 }
 
 /// What the stick says it is.
@@ -153,6 +189,12 @@ pub enum Action {
     SettlePin,
     /// Close the port, which hangs up.
     Close,
+    /// Take an address on this network card and report [`Event::SessionUp`]; [`Action::EndSession`]
+    /// ends it as it ends pppd.
+    StartCard {
+        /// The kernel's name for it.
+        interface: String,
+    },
     /// Run pppd on the open port, which carries data now.
     StartSession,
     /// End pppd.

@@ -3,19 +3,28 @@
 use std::net::Ipv4Addr;
 
 use modem_proto::codec::Response;
-use modem_proto::machine::{Action, Bus, Event, Link, Machine, Modem, Pin, Port, Settings};
+use modem_proto::machine::{Action, Bus, Event, Form, Link, Machine, Pin, Port, Settings, Stick};
 use modem_proto::{Command, Outcome};
 use sysio::Monotonic;
 
 /// The bus with the stick on it.
 pub(crate) fn stick() -> Bus {
     let port = |name: &str, interface| Port { name: name.to_owned(), interface };
-    Bus::Modem(Modem {
-        usb_path: "1-1".into(),
-        id: "19d2:0031".into(),
-        model: "ZTE MF180".into(),
-        ports: vec![port("ttyUSB2", 3), port("ttyUSB1", 1)],
-    })
+    let form = Form::Serial { ports: vec![port("ttyUSB2", 3), port("ttyUSB1", 1)] };
+    Bus {
+        sticks: vec![Stick {
+            usb_path: "1-1".into(),
+            id: "19d2:0031".into(),
+            model: "ZTE MF180".into(),
+            form,
+        }],
+    }
+}
+
+/// The bus with the stick as a CD-ROM.
+pub(crate) fn cd_rom() -> Bus {
+    let (usb_path, id, model) = ("1-1".into(), "19d2:2000".into(), "ZTE MF180".into());
+    Bus { sticks: vec![Stick { usb_path, id, model, form: Form::CdRom }] }
 }
 
 pub(crate) fn settings(pin: Option<&str>) -> Settings {
@@ -92,7 +101,7 @@ pub(crate) fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>
             Action::Scan => Event::Bus(stick()),
             Action::Open(_) => Event::Opened(Ok(())),
             Action::Send(command) => Event::Answer(firmware.answer(&command)),
-            Action::StartSession => Event::SessionUp(link()),
+            Action::StartSession | Action::StartCard { .. } => Event::SessionUp(link()),
             Action::EndSession => Event::SessionEnded(modem_proto::machine::SessionEnd::Code(5)),
             Action::SwitchMode { .. } | Action::Close | Action::SettlePin => continue,
         };
