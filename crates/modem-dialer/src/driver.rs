@@ -12,12 +12,13 @@ use std::time::Duration;
 use daemonkit::{Daemon, Event as LoopEvent, Interest};
 use modem_proto::Command;
 use modem_proto::codec::{Codec, Heard};
-use modem_proto::machine::{Action, Event, Machine, Port, SessionEnd};
+use modem_proto::machine::{Action, Event, Machine, Port, SessionEnd, State};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use snapshot::Report;
 use sysio::{Monotonic, Root, clock, file};
 
 use crate::config::{Credentials, ModemConfig};
+use crate::monitor::{self, Monitor, News, Phase};
 use crate::ports::{bus, ppp, serial::Serial, uevents::Uevents};
 use crate::quirks::Quirk;
 use crate::{Error, RUN_DIRECTORY, ip_up, status};
@@ -50,6 +51,7 @@ pub struct Driver {
     files: ppp::Files,
     uevents: Option<Uevents>,
     links: Inotify,
+    second: Monitor,
     scan_at: Option<Monotonic>,
     pin_record: PathBuf,
     stopping: bool,
@@ -77,6 +79,7 @@ impl Driver {
             files: ppp::Files::new(&root),
             pin: settings.pin.clone(),
             machine: Machine::new(settings, clock::now()),
+            second: Monitor::new(&root),
             root,
             quirks,
             credentials,
@@ -161,6 +164,7 @@ impl Driver {
         // A pppd that is still saying goodbye would talk into the dialogue.
         self.session = None;
         self.close();
+        self.second.give_up(clock::now(), &port);
         let path = self.root.path("/dev").join(&port.name);
         let serial = Serial::open(&path).map_err(|error| format!("open {}: {error}", path.display()))?;
         self.codec.reset();
@@ -257,6 +261,7 @@ impl Driver {
             session.enforce(now);
         }
         self.on_child(now);
+        self.second.tick(now);
         if self.scan_at.is_some_and(|at| now >= at) {
             self.scan_at = None;
             self.scan(now);
@@ -269,6 +274,22 @@ impl Driver {
     fn scan(&mut self, now: Monotonic) {
         let bus = bus::scan(&self.root, &self.quirks);
         self.step(now, Event::Bus(bus));
+    }
+
+    /// Tells the second port how the dialer stands, and the dialer what came of it.
+    fn attend_second(&mut self, now: Monotonic) {
+        let phase = if self.stopping { Phase::Busy } else { Phase::of(self.machine.name()) };
+        let interface = match self.machine.state() {
+            State::Connected { link, .. } => Some(link.interface.as_str()),
+            _ => None,
+        };
+        self.second.follow(now, self.machine.modem(), self.machine.port(), phase, interface);
+        for news in self.second.take_news() {
+            match news {
+                News::Silent => {}
+                News::Measured(_) => {}
+            }
+        }
     }
 
     fn stop(&mut self, now: Monotonic) {
@@ -289,6 +310,7 @@ impl Daemon for Driver {
         if self.session.is_none() {
             interests.extend(self.serial.iter().map(|(_, serial)| Interest::read(serial.as_fd(), SERIAL)));
         }
+        interests.extend(self.second.interests());
         interests
     }
 
@@ -305,6 +327,9 @@ impl Daemon for Driver {
                 }
             }
             LoopEvent::Ready { token: LINK, .. } => self.on_link(now),
+            LoopEvent::Ready { token: token @ (monitor::PORT | monitor::OPENING), .. } => {
+                self.second.ready(now, token);
+            }
             LoopEvent::Ready { .. } | LoopEvent::SnapshotChanged(_) => {}
             LoopEvent::Deadline => self.on_deadline(now),
             LoopEvent::Request(name) if name == REDIAL => {
@@ -312,17 +337,23 @@ impl Daemon for Driver {
                 self.step(now, Event::Redial);
             }
             LoopEvent::Request(name) => log::warn!("request {name:?}: unknown; {REDIAL} is known"),
+            LoopEvent::RequestWith { name, content } => {
+                if !self.second.request(now, &name, &content, &self.quirks) {
+                    log::warn!("request {name:?}: unknown, or it takes no content");
+                }
+            }
             LoopEvent::ChildEnded => self.on_child(now),
             LoopEvent::Reload => log::info!("reload: restart the unit to take a new configuration"),
             LoopEvent::Terminate => self.stop(now),
         }
+        self.attend_second(now);
         Ok(())
     }
 
     fn deadline(&self) -> Option<Monotonic> {
         let kill_at = self.session.as_ref().and_then(ppp::Session::kill_at);
         let machine = (!self.stopping).then(|| self.machine.next_deadline());
-        [machine, kill_at, self.scan_at.filter(|_| !self.stopping)].into_iter().flatten().min()
+        [machine, kill_at, self.second.deadline(), self.scan_at.filter(|_| !self.stopping)].into_iter().flatten().min()
     }
 
     fn report(&self, now: Monotonic) -> Report {

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod driver;
 pub mod ip_up;
+pub mod monitor;
 pub mod ports;
 pub mod quirks;
 pub mod status;

@@ -33,6 +33,8 @@ pub enum Answer {
     Registration(&'static str),
     /// A line of text, on some sticks behind this prefix.
     Text(&'static str),
+    /// Every line until the final result: a person tells answers from URCs.
+    Everything,
     /// A call: its results count as final.
     Call,
 }
@@ -105,6 +107,16 @@ impl Command {
     /// Leaving or joining the packet network.
     pub(crate) fn attach(text: &str) -> Self {
         Self::new(text, Answer::Final, ATTACH)
+    }
+
+    /// What a person wants to know; see [`crate::maintenance`].
+    pub(crate) fn maintenance(text: &str, limit: Duration) -> Self {
+        Self::new(text, Answer::Everything, limit)
+    }
+
+    /// Another limit.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// A call.
