@@ -353,7 +353,10 @@ impl Daemon for Driver {
     fn deadline(&self) -> Option<Monotonic> {
         let kill_at = self.session.as_ref().and_then(ppp::Session::kill_at);
         let machine = (!self.stopping).then(|| self.machine.next_deadline());
-        [machine, kill_at, self.second.deadline(), self.scan_at.filter(|_| !self.stopping)].into_iter().flatten().min()
+        [machine, kill_at, self.second.deadline(), self.scan_at.filter(|_| !self.stopping)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn report(&self, now: Monotonic) -> Report {

@@ -174,7 +174,9 @@ impl Monitor {
     /// Takes a request with content; whether it was one of its own.
     pub fn request(&mut self, now: Monotonic, name: &str, content: &str, quirks: &[Quirk]) -> bool {
         let (token, commands) = match (name.strip_prefix(AT), name) {
-            (Some(token), _) => (token, maintenance::command(content).map(|c| vec![c]).map_err(|e| e.to_string())),
+            (Some(token), _) => {
+                (token, maintenance::command(content).map(|c| vec![c]).map_err(|e| e.to_string()))
+            }
             (_, DISABLE_CD_ROM) => (content, self.switch(quirks, |quirk| &quirk.disable_cdrom)),
             (_, ENABLE_CD_ROM) => (content, self.switch(quirks, |quirk| &quirk.enable_cdrom)),
             _ => return false,

@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
+use modem_proto::machine::Form;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
-use modem_proto::machine::Form;
 use serde_json::Value;
 use sysio::clock;
 
@@ -40,7 +40,8 @@ fn quirks() -> Vec<Quirk> {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let master: PtyMaster = posix_openpt(nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_NOCTTY).unwrap();
+        let master: PtyMaster =
+            posix_openpt(nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let slave = ptsname_r(&master).unwrap();
@@ -71,7 +72,9 @@ impl Bench {
                 poll(&mut fds, 50_u16).unwrap();
                 let ready = |fd: &PollFd| fd.revents().is_some_and(|r| r.contains(PollFlags::POLLIN));
                 stick_speaks |= ready(&fds[0]);
-                tokens.extend(fds[1..].iter().zip(&interests).filter(|(fd, _)| ready(fd)).map(|(_, i)| i.token));
+                tokens.extend(
+                    fds[1..].iter().zip(&interests).filter(|(fd, _)| ready(fd)).map(|(_, i)| i.token),
+                );
             }
             if stick_speaks {
                 self.answer(&reply);
