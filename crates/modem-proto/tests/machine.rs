@@ -70,7 +70,7 @@ fn no_pin_is_sent_with_fewer_than_three_tries_left() {
 fn a_pin_an_earlier_process_sent_in_vain_is_not_sent() {
     let mut firmware = Firmware::new(Some("1234"));
     firmware.knows_csim = false;
-    let settings = Settings { pin_refused_before: true, ..settings(Some("0000")) };
+    let settings = Settings { pins_spent: vec![None], ..settings(Some("0000")) };
     let machine = plugged_in(settings, &mut firmware);
     assert_eq!(firmware.pins_sent, 0);
     assert_eq!(machine.trouble(START), Some(Trouble::PinRefused(PinRefusal::SentBefore)));

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use modem_proto::codec::Response;
-use modem_proto::machine::{Action, Bus, Event, Form, Link, Machine, Pin, Port, Settings, Stick};
+use modem_proto::machine::{Action, Apn, Bus, Event, Form, Link, Machine, Pin, Port, Settings, Stick};
 use modem_proto::{Command, Outcome};
 use sysio::Monotonic;
 
@@ -29,7 +29,7 @@ pub(crate) fn cd_rom() -> Bus {
 
 pub(crate) fn settings(pin: Option<&str>) -> Settings {
     Settings {
-        apn: Some("internet".into()),
+        apn: Apn::new("internet"),
         pin: pin.and_then(Pin::new),
         dial_number: "*99#".into(),
         ..Settings::default()
@@ -39,10 +39,11 @@ pub(crate) fn settings(pin: Option<&str>) -> Settings {
 pub(crate) fn link() -> Link {
     Link {
         interface: "ppp0".into(),
-        local: Ipv4Addr::new(198, 51, 100, 20),
-        remote: Ipv4Addr::new(198, 51, 100, 1),
+        local: Some(Ipv4Addr::new(198, 51, 100, 20)),
+        remote: Some(Ipv4Addr::new(198, 51, 100, 1)),
         dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
         mtu: 1500,
+        ..Link::default()
     }
 }
 
@@ -103,7 +104,8 @@ pub(crate) fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>
             Action::Send(command) => Event::Answer(firmware.answer(&command)),
             Action::StartSession | Action::StartCard { .. } => Event::SessionUp(link()),
             Action::EndSession => Event::SessionEnded(modem_proto::machine::SessionEnd::Code(5)),
-            Action::SwitchMode { .. } | Action::Close | Action::SettlePin => continue,
+            Action::LookUpApn { .. } => Event::AccessPoint(None),
+            Action::SwitchMode { .. } | Action::Close | Action::SettlePin | Action::KillSession => continue,
         };
         queue.extend(machine.step(now, 50, event));
     }
