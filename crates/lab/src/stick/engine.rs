@@ -5,18 +5,28 @@
 use std::time::Duration;
 
 use super::cdrom::{Cdrom, Outcome};
+use super::fault;
 use super::firmware::{Call, Firmware, FwAction, FwEvent, Persistent};
 use super::sim::Sim;
 use super::{Personality, StickCommand, StickConfig, StickState, Timing, descriptors};
+use crate::carrier::CarrierCommand;
 use crate::carrier::network::{NetAction, Network};
+use crate::fault::{Event, Fault, Faults, Kind, Room, active};
 use crate::usbredir::codec::PacketError;
 use crate::usbredir::packet::Control;
-use crate::usbredir::{Port, UsbEvent};
+use crate::usbredir::{Port, Stalls, UsbEvent};
 
 /// Text the firmware holds back for a port nobody reads: a 4 KiB buffer, then it is lost.
 const TEXT_MAX: usize = 4096;
 /// Bytes of a call held back for a slow host: two tenths of a second at 7.2 Mbit/s.
 const DATA_MAX: usize = 180_000;
+
+/// Between two reads answered with STALL. A real device does it in every frame of 1 ms for as long
+/// as the driver asks again; a little slower leaves the emulated machine time for anything else.
+const STALL_EVERY: Duration = Duration::from_millis(8);
+/// How long a stick is gone that drops off the bus and comes right back: shorter than programs
+/// take to let go of its ports.
+const BLINK: Duration = Duration::from_millis(20);
 
 /// What the stick is doing.
 #[derive(Debug)]
@@ -29,7 +39,6 @@ enum Life {
 
 /// One stick and its network.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Stick {
     timing: Timing,
     persistent: Persistent,
@@ -38,9 +47,13 @@ pub(crate) struct Stick {
     attached: bool,
     port_power: bool,
     plugged: bool,
-    hung: bool,
     life: Life,
+    face: Personality,
+    stall_at: Option<Duration>,
     mode_switches: u64,
+    faults_seen: u64,
+    bus_resets: u64,
+    power_losses: u64,
     packets: Vec<Vec<u8>>,
 }
 
@@ -49,15 +62,23 @@ impl Stick {
     pub(crate) fn new(config: &StickConfig, seed: u64) -> Self {
         Self {
             timing: config.timing,
-            persistent: Persistent { sim: Sim::new(config.sim.clone()), cdrom_off: false },
+            persistent: Persistent {
+                sim: Sim::new(config.sim.clone()),
+                cdrom_off: false,
+                faults: Faults::default(),
+            },
             network: Network::new(config.carrier.clone(), seed),
             port: Port::default(),
             attached: false,
             port_power: true,
             plugged: true,
-            hung: false,
             life: Life::Off,
+            face: Personality::Absent,
+            stall_at: None,
             mode_switches: 0,
+            faults_seen: 0,
+            bus_resets: 0,
+            power_losses: 0,
             packets: Vec::new(),
         }
     }
@@ -67,17 +88,21 @@ impl Stick {
         let (personality, registration) = match &self.life {
             Life::Off | Life::Starting { .. } => (Personality::Absent, 0),
             Life::Cdrom { .. } => (Personality::CdRom, 0),
-            Life::Modem(firmware) => (Personality::Modem, firmware.registration(false)),
+            Life::Modem(firmware) => (self.face, firmware.registration(false)),
         };
         StickState {
             attached: self.attached,
             powered: self.has_power(),
             personality,
             configured: self.port.configuration() != 0,
-            hung: self.hung,
+            hung: self.is_hung(),
             mode_switches: self.mode_switches,
             pin_retries: self.persistent.sim.pin_tries(),
             registration,
+            faults: self.persistent.faults.bits() | self.network.faults().bits(),
+            faults_seen: self.faults_seen,
+            bus_resets: self.bus_resets,
+            power_losses: self.power_losses,
             carrier: self.network.stats(),
         }
     }
@@ -114,12 +139,8 @@ impl Stick {
             StickCommand::PowerRestored => self.port_power = true,
             StickCommand::Unplug => self.plugged = false,
             StickCommand::Replug => self.plugged = true,
-            StickCommand::Hang => {
-                self.hung = self.has_power();
-                if self.hung {
-                    self.port.silence();
-                }
-            }
+            StickCommand::Fault(fault) => self.fault(now, fault),
+            StickCommand::Clear(kind) => self.clear(now, kind),
             StickCommand::Carrier(command) => {
                 let actions = self.network.command(command);
                 self.network_actions(now, actions);
@@ -150,7 +171,7 @@ impl Stick {
 
     /// A packet from the internet.
     pub(crate) fn packet(&mut self, now: Duration, packet: &[u8]) {
-        let actions = self.network.packet(packet);
+        let actions = self.network.packet(now, packet);
         self.network_actions(now, actions);
     }
 
@@ -158,21 +179,24 @@ impl Stick {
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         let life = match &self.life {
             Life::Starting { until, .. } => Some(*until),
-            Life::Cdrom { eject_at, .. } => eject_at.filter(|_| !self.hung),
-            Life::Modem(firmware) if !self.hung => Some(firmware.next_deadline()),
+            Life::Cdrom { eject_at, .. } => eject_at.filter(|_| !self.is_hung()),
+            Life::Modem(firmware) if !self.is_hung() => Some(firmware.next_deadline()),
             Life::Off | Life::Modem(_) => None,
         };
-        life.into_iter().chain(self.network.next_deadline()).min()
+        let faults = self.persistent.faults.next_deadline();
+        [life, self.stall_at, faults, self.network.next_deadline()].into_iter().flatten().min()
     }
 
     /// Runs the timers.
     pub(crate) fn tick(&mut self, now: Duration) {
+        self.persistent.faults.tick(now);
+        self.follow_faults(now);
         match &self.life {
             Life::Starting { until, face } if now >= *until => {
                 let face = *face;
                 self.appear(now, face);
             }
-            Life::Cdrom { eject_at: Some(at), .. } if now >= *at && !self.hung => {
+            Life::Cdrom { eject_at: Some(at), .. } if now >= *at && !self.is_hung() => {
                 self.mode_switches += 1;
                 self.restart(now + self.timing.mode_switch, Personality::Modem);
             }
@@ -183,6 +207,92 @@ impl Stick {
         self.network_actions(now, actions);
     }
 
+    /// Switches a fault on; what it does at once, it does here.
+    fn fault(&mut self, now: Duration, fault: Fault) {
+        self.faults_seen += 1;
+        let away = fault.seconds.unwrap_or_default();
+        match fault.kind {
+            Kind::Renumbered => {
+                let other = if self.face == Personality::OtherModem {
+                    Personality::Modem
+                } else {
+                    Personality::OtherModem
+                };
+                return self.crash(now + BLINK, other);
+            }
+            Kind::BackAsCdrom => return self.crash(now + self.timing.mode_switch, Personality::CdRom),
+            Kind::Vanish => return self.crash(now + away, self.first_face()),
+            Kind::SimPin | Kind::PinTriesHidden => self.persistent.sim.demand_pin(fault::PIN, u8::MAX),
+            Kind::PinTries => self.persistent.sim.demand_pin(fault::PIN, fault.code.unwrap_or(1)),
+            Kind::SimPuk => self.persistent.sim.demand_pin(fault::PIN, 0),
+            // A new network: what was attached to the old one ends.
+            Kind::Roaming => {
+                let actions = self.network.command(CarrierCommand::DropCall);
+                self.network_actions(now, actions);
+            }
+            _ => {}
+        }
+        if fault.kind.row().room == Room::Carrier {
+            let actions = self.network.fault(now, fault);
+            self.network_actions(now, actions);
+        } else {
+            self.persistent.faults.add(now, fault);
+            self.follow_faults(now);
+            self.firmware(now, FwEvent::Tick);
+        }
+    }
+
+    fn clear(&mut self, now: Duration, kind: Kind) {
+        self.network.clear(kind);
+        if self.persistent.faults.clear(kind)
+            && matches!(kind, Kind::SimPin | Kind::SimPuk | Kind::PinTries | Kind::PinTriesHidden)
+        {
+            self.persistent.sim.unlock();
+        }
+        self.follow_faults(now);
+        self.firmware(now, FwEvent::Tick);
+    }
+
+    /// The firmware dies and something else comes up.
+    fn crash(&mut self, until: Duration, face: Personality) {
+        if self.has_power() {
+            self.happened(Event::Restart);
+            self.restart(until, face);
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        self.persistent.faults.event(event);
+        self.network.happened(event);
+    }
+
+    fn is_hung(&self) -> bool {
+        let hang = active::bit(Kind::Hang) | active::bit(Kind::SoftHang);
+        self.persistent.faults.bits() & hang != 0
+    }
+
+    /// What faults do to the USB device.
+    fn follow_faults(&mut self, now: Duration) {
+        if !matches!(self.life, Life::Cdrom { .. } | Life::Modem(_)) {
+            return;
+        }
+        let faults = &self.persistent.faults;
+        let stalls = match (faults.has(Kind::StallAll), faults.has(Kind::Stall)) {
+            (true, _) => Stalls::Everything,
+            (false, true) => Stalls::Bulk,
+            (false, false) => Stalls::Nothing,
+        };
+        self.port.stall(stalls);
+        self.port.silence(self.is_hung());
+        if self.stall_at.is_some_and(|at| now >= at) {
+            self.port.stall_reads();
+            self.stall_at = None;
+        }
+        if self.stall_at.is_none() && self.port.has_reads_to_stall() {
+            self.stall_at = Some(now + STALL_EVERY);
+        }
+    }
+
     fn has_power(&self) -> bool {
         self.attached && self.port_power && self.plugged
     }
@@ -191,6 +301,8 @@ impl Stick {
         match (self.has_power(), matches!(self.life, Life::Off)) {
             (true, true) => self.restart(now + self.timing.power_up, self.first_face()),
             (false, false) => {
+                self.power_losses += 1;
+                self.happened(Event::Power);
                 self.restart(now, Personality::Absent);
                 self.life = Life::Off;
             }
@@ -207,25 +319,31 @@ impl Stick {
         self.port.unplug();
         self.network.hang_up();
         self.persistent.sim.power_off();
-        self.hung = false;
+        self.stall_at = None;
         self.life = Life::Starting { until, face };
     }
 
     fn appear(&mut self, now: Duration, face: Personality) {
+        self.face = face;
         self.life = match face {
-            Personality::Modem => Life::Modem(Box::new(Firmware::new(now, self.timing))),
+            Personality::Modem | Personality::OtherModem => {
+                Life::Modem(Box::new(Firmware::new(now, self.timing)))
+            }
             _ => Life::Cdrom { drive: Cdrom::default(), eject_at: None },
         };
         if let Some(plug) = descriptors::plug(face) {
             self.port.plug(plug);
         }
-        if self.hung {
-            self.port.silence();
-        }
+        self.follow_faults(now);
     }
 
     /// The device is back in its default state: no driver holds DTR any more.
     fn bus_reset(&mut self, now: Duration) {
+        if matches!(self.life, Life::Modem(_)) {
+            self.bus_resets += 1;
+            self.happened(Event::UsbReset);
+            self.follow_faults(now);
+        }
         match &mut self.life {
             Life::Cdrom { drive, .. } => drive.reset(),
             Life::Modem(_) => {
@@ -285,7 +403,7 @@ impl Stick {
     }
 
     fn firmware(&mut self, now: Duration, event: FwEvent<'_>) {
-        if self.hung {
+        if self.is_hung() {
             return;
         }
         let Life::Modem(firmware) = &mut self.life else { return };
@@ -301,7 +419,11 @@ impl Stick {
                     let actions = self.network.line(now, &bytes);
                     self.network_actions(now, actions);
                 }
-                FwAction::Restart => self.restart(now + self.timing.mode_switch, self.first_face()),
+                FwAction::Restart => {
+                    self.happened(Event::Restart);
+                    self.restart(now + self.timing.mode_switch, self.first_face());
+                }
+                FwAction::Happened(event) => self.happened(event),
             }
         }
     }
@@ -311,6 +433,7 @@ impl Stick {
             match action {
                 NetAction::Connected => self.firmware(now, FwEvent::Connected),
                 NetAction::Ended => self.firmware(now, FwEvent::Ended),
+                NetAction::Busy => self.firmware(now, FwEvent::Busy),
                 NetAction::Packet(packet) => self.packets.push(packet),
                 NetAction::Line(bytes) => {
                     if let Life::Modem(firmware) = &self.life

@@ -23,7 +23,7 @@ impl Desk {
 
     fn with(sim: SimConfig) -> Self {
         let timing = Timing { noise: 3600 * SECOND, ..Timing::default() };
-        let persistent = Persistent { sim: Sim::new(sim), cdrom_off: false };
+        let persistent = Persistent { sim: Sim::new(sim), cdrom_off: false, faults: Faults::default() };
         Self { now: Duration::ZERO, firmware: Firmware::new(Duration::ZERO, timing), persistent }
     }
 
