@@ -67,11 +67,9 @@ impl Cure {
 pub fn bound(cure: Cure) -> Duration {
     Duration::from_secs(match cure {
         Cure::Time | Cure::Command => 45,
-        Cure::Redial => 60,
-        Cure::Reattach | Cure::Radio => 120,
+        Cure::Redial | Cure::Person => 60,
         Cure::UsbReset => 90,
-        Cure::Power => 120,
-        Cure::Person => 60,
+        Cure::Reattach | Cure::Radio | Cure::Power => 120,
     })
 }
 

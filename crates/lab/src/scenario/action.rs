@@ -13,6 +13,9 @@ use crate::stick::{StickCommand, StickState};
 /// The stick and its carrier act on a command in milliseconds.
 const OBEY: Duration = Duration::from_secs(5);
 
+/// A command over SSH: login alone takes seconds on an emulated Pi.
+const COMMAND: Duration = Duration::from_secs(60);
+
 /// Something done.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,6 +38,8 @@ pub enum Action {
     Fault(Fault),
     /// A fault is switched off, as a person or time would.
     Clear(Kind),
+    /// A command on the appliance over SSH; it must succeed.
+    Ssh(String),
     /// The appliance loses power and gets it back.
     PowerCut,
     /// The appliance is switched off, its card gets another `failberry.toml`, and it is switched
@@ -67,6 +72,14 @@ impl Action {
                 told(appliance, StickCommand::Fault(*fault), |stick| stick.faults_seen > before)
             }
             Self::Clear(kind) => told(appliance, StickCommand::Clear(*kind), |stick| !stick.has(*kind)),
+            Self::Ssh(command) => {
+                let output = appliance.ssh(command, COMMAND)?;
+                if output.status.success() {
+                    return Ok(());
+                }
+                let said = format!("{}{}", output.text(), output.stderr);
+                Err(Error::Unexpected(format!("`{command}`: {}: {}", output.status, said.trim())))
+            }
             Self::PowerCut => appliance.power_cycle(|_| Ok(())),
             Self::RebootWithConfig(config) => {
                 appliance.power_cycle(|card| card.put("failberry.toml", config.as_bytes()))

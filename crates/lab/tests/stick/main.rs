@@ -3,6 +3,7 @@
 //!
 //! Needs the right to make network namespaces and TUN devices, as everything in the lab does.
 
+mod faults;
 mod guest;
 mod subscriber;
 
