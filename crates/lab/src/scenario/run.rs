@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::action::Action;
 use super::format::{Scenario, Step};
 use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
@@ -149,7 +150,12 @@ impl Play {
             self.mark = appliance.console.now();
             // What the console said before does not answer what is asked after.
             self.line = appliance.console.len();
-            return action.perform(appliance);
+            let done = action.perform(appliance);
+            if matches!(action, Action::Ssh(_)) {
+                // Logging in takes seconds; what the command did happened at its end.
+                self.mark = appliance.console.now();
+            }
+            return done;
         }
         let reached = self.wait(step, appliance, interrupt)?;
         if let Some(phase) = &step.phase {
