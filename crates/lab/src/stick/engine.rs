@@ -2,31 +2,24 @@
 //! network behind the modem. Bytes, packets, commands and time go in; [`Stick::take_output`] and
 //! [`Stick::take_packets`] hand out what came of it.
 
+mod faults;
+
 use std::time::Duration;
 
 use super::cdrom::{Cdrom, Outcome};
-use super::fault;
 use super::firmware::{Call, Firmware, FwAction, FwEvent, Persistent};
 use super::sim::Sim;
 use super::{Personality, StickCommand, StickConfig, StickState, Timing, descriptors};
-use crate::carrier::CarrierCommand;
 use crate::carrier::network::{NetAction, Network};
-use crate::fault::{Event, Fault, Faults, Kind, Room, active};
+use crate::fault::{Event, Faults};
 use crate::usbredir::codec::PacketError;
 use crate::usbredir::packet::Control;
-use crate::usbredir::{Port, Stalls, UsbEvent};
+use crate::usbredir::{Port, UsbEvent};
 
 /// Text the firmware holds back for a port nobody reads: a 4 KiB buffer, then it is lost.
 const TEXT_MAX: usize = 4096;
 /// Bytes of a call held back for a slow host: two tenths of a second at 7.2 Mbit/s.
 const DATA_MAX: usize = 180_000;
-
-/// Between two reads answered with STALL. A real device does it in every frame of 1 ms for as long
-/// as the driver asks again; a little slower leaves the emulated machine time for anything else.
-const STALL_EVERY: Duration = Duration::from_millis(8);
-/// How long a stick is gone that drops off the bus and comes right back: shorter than programs
-/// take to let go of its ports.
-const BLINK: Duration = Duration::from_millis(20);
 
 /// What the stick is doing.
 #[derive(Debug)]
@@ -205,92 +198,6 @@ impl Stick {
         }
         let actions = self.network.tick(now);
         self.network_actions(now, actions);
-    }
-
-    /// Switches a fault on; what it does at once, it does here.
-    fn fault(&mut self, now: Duration, fault: Fault) {
-        self.faults_seen += 1;
-        let away = fault.seconds.unwrap_or_default();
-        match fault.kind {
-            Kind::Renumbered => {
-                let other = if self.face == Personality::OtherModem {
-                    Personality::Modem
-                } else {
-                    Personality::OtherModem
-                };
-                return self.crash(now + BLINK, other);
-            }
-            Kind::BackAsCdrom => return self.crash(now + self.timing.mode_switch, Personality::CdRom),
-            Kind::Vanish => return self.crash(now + away, self.first_face()),
-            Kind::SimPin | Kind::PinTriesHidden => self.persistent.sim.demand_pin(fault::PIN, u8::MAX),
-            Kind::PinTries => self.persistent.sim.demand_pin(fault::PIN, fault.code.unwrap_or(1)),
-            Kind::SimPuk => self.persistent.sim.demand_pin(fault::PIN, 0),
-            // A new network: what was attached to the old one ends.
-            Kind::Roaming => {
-                let actions = self.network.command(CarrierCommand::DropCall);
-                self.network_actions(now, actions);
-            }
-            _ => {}
-        }
-        if fault.kind.row().room == Room::Carrier {
-            let actions = self.network.fault(now, fault);
-            self.network_actions(now, actions);
-        } else {
-            self.persistent.faults.add(now, fault);
-            self.follow_faults(now);
-            self.firmware(now, FwEvent::Tick);
-        }
-    }
-
-    fn clear(&mut self, now: Duration, kind: Kind) {
-        self.network.clear(kind);
-        if self.persistent.faults.clear(kind)
-            && matches!(kind, Kind::SimPin | Kind::SimPuk | Kind::PinTries | Kind::PinTriesHidden)
-        {
-            self.persistent.sim.unlock();
-        }
-        self.follow_faults(now);
-        self.firmware(now, FwEvent::Tick);
-    }
-
-    /// The firmware dies and something else comes up.
-    fn crash(&mut self, until: Duration, face: Personality) {
-        if self.has_power() {
-            self.happened(Event::Restart);
-            self.restart(until, face);
-        }
-    }
-
-    fn happened(&mut self, event: Event) {
-        self.persistent.faults.event(event);
-        self.network.happened(event);
-    }
-
-    fn is_hung(&self) -> bool {
-        let hang = active::bit(Kind::Hang) | active::bit(Kind::SoftHang);
-        self.persistent.faults.bits() & hang != 0
-    }
-
-    /// What faults do to the USB device.
-    fn follow_faults(&mut self, now: Duration) {
-        if !matches!(self.life, Life::Cdrom { .. } | Life::Modem(_)) {
-            return;
-        }
-        let faults = &self.persistent.faults;
-        let stalls = match (faults.has(Kind::StallAll), faults.has(Kind::Stall)) {
-            (true, _) => Stalls::Everything,
-            (false, true) => Stalls::Bulk,
-            (false, false) => Stalls::Nothing,
-        };
-        self.port.stall(stalls);
-        self.port.silence(self.is_hung());
-        if self.stall_at.is_some_and(|at| now >= at) {
-            self.port.stall_reads();
-            self.stall_at = None;
-        }
-        if self.stall_at.is_none() && self.port.has_reads_to_stall() {
-            self.stall_at = Some(now + STALL_EVERY);
-        }
     }
 
     fn has_power(&self) -> bool {
