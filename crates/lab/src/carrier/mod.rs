@@ -7,6 +7,7 @@
 //! here because the addresses and the authentication verdict are the network's.
 
 mod config;
+mod fault;
 mod handle;
 pub(crate) mod network;
 pub mod ppp;
