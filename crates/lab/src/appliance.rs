@@ -110,7 +110,10 @@ impl Appliance {
         if options.model == Model::BoardRpi3b {
             card.put("boot.env", qemu::BOARD_ENV.as_bytes())?;
         }
-        let world = World::create(&folder)?;
+        let mut world = World::create(&folder)?;
+        if options.extras.contains(&Extra::NetworkCard) {
+            world.add_card(&folder)?;
+        }
         let carrier = CarrierConfig { netns: Some(world.internet.path()), ..CarrierConfig::default() };
         let subscriber = carrier.subscriber;
         let stick = match options.model {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub use console::Console;
 
+use crate::carrier::card::{CARD_MAC, CARD_TAP};
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
 use crate::net::Namespace;
@@ -49,6 +50,9 @@ pub enum Model {
 pub enum Extra {
     /// A USB serial adapter beside the stick (an FTDI, 0403:6001) that answers nothing.
     ForeignSerial,
+    /// A USB network card beside the stick ([`crate::carrier::card`]), an ordinary one for all the
+    /// appliance knows.
+    NetworkCard,
 }
 
 impl Extra {
@@ -57,6 +61,10 @@ impl Extra {
             Self::ForeignSerial => {
                 command.args(["-chardev", "null,id=foreign"]);
                 command.args(["-device", "usb-serial,chardev=foreign,bus=xhci.0,port=1.2"]);
+            }
+            Self::NetworkCard => {
+                command.arg("-netdev").arg(format!("tap,id=card,ifname={CARD_TAP},script=no,downscript=no"));
+                command.arg("-device").arg(format!("usb-net,netdev=card,mac={CARD_MAC},bus=xhci.0,port=1.3"));
             }
         }
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::appliance::Appliance;
 use crate::carrier::CarrierStats;
+use crate::carrier::card::CardNetwork;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, Kind};
 use crate::stick::{StickCommand, StickState};
@@ -38,6 +39,10 @@ pub enum Action {
     Fault(Fault),
     /// A fault is switched off, as a person or time would.
     Clear(Kind),
+    /// The stick that is a network card hangs.
+    CardHang,
+    /// It works again.
+    CardRevive,
     /// A command on the appliance over SSH; it must succeed.
     Ssh(String),
     /// The appliance loses power and gets it back.
@@ -72,6 +77,8 @@ impl Action {
                 told(appliance, StickCommand::Fault(*fault), |stick| stick.faults_seen > before)
             }
             Self::Clear(kind) => told(appliance, StickCommand::Clear(*kind), |stick| !stick.has(*kind)),
+            Self::CardHang => card(appliance)?.hang(),
+            Self::CardRevive => card(appliance)?.revive(),
             Self::Ssh(command) => {
                 let output = appliance.ssh(command, COMMAND)?;
                 if output.status.success() {
@@ -86,6 +93,11 @@ impl Action {
             }
         }
     }
+}
+
+fn card(appliance: &Appliance) -> Result<&CardNetwork> {
+    let none = || Error::Unexpected("no such stick: add extras = [\"network-card\"]".to_owned());
+    appliance.world.card.as_ref().ok_or_else(none)
 }
 
 fn carrier_drop(appliance: &Appliance) -> Result<()> {
