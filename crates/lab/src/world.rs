@@ -81,7 +81,14 @@ impl World {
         router_rules(&router)?;
         internet.inside(|| http::serve(SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT))))?;
         let servers = vec![name_server(&internet, logs)?, house_server(&router, logs)?];
-        Ok(Self { internet: Arc::new(internet), router, house, client: Arc::new(client), card: None, _servers: servers })
+        Ok(Self {
+            internet: Arc::new(internet),
+            router,
+            house,
+            client: Arc::new(client),
+            card: None,
+            _servers: servers,
+        })
     }
 
     /// Adds a stick that is a network card.

@@ -3,13 +3,16 @@
 //! What to do is decided in [`machine`] (pure, from `modem-proto`); this crate carries it out:
 //! [`ports`] touches the system, [`driver`] ties it to the loop, [`status`] says how it goes.
 
+pub mod card;
 pub mod config;
 pub mod driver;
 pub mod ip_up;
 pub mod monitor;
+pub mod pin_record;
 pub mod ports;
 pub mod quirks;
 pub mod status;
+pub mod wired;
 
 pub use modem_proto::machine;
 

@@ -214,13 +214,7 @@ mod tests {
     }
 
     fn cellular() -> Cellular {
-        Cellular {
-            interface: "ppp0".to_owned(),
-            kind: Kind::Ppp,
-            remote: None,
-            local: None,
-            dns: Vec::new(),
-        }
+        Cellular { interface: "ppp0".to_owned(), kind: Kind::Ppp, remote: None, local: None, dns: Vec::new() }
     }
 
     #[test]

@@ -27,20 +27,20 @@ pub fn scan(root: &Root, quirks: &[Quirk]) -> Bus {
     // Interfaces have a colon in their name.
     names.retain(|name| !name.contains(':'));
     names.sort();
-    Bus { sticks: names.into_iter().filter_map(|name| stick(&directory, name, quirks)).collect() }
+    Bus { sticks: names.iter().filter_map(|name| stick(&directory, name, quirks)).collect() }
 }
 
-fn stick(directory: &Path, usb_path: String, quirks: &[Quirk]) -> Option<Stick> {
-    let id = usb_id(&directory.join(&usb_path))?;
+fn stick(directory: &Path, usb_path: &str, quirks: &[Quirk]) -> Option<Stick> {
+    let id = usb_id(&directory.join(usb_path))?;
     quirks.iter().find_map(|quirk| {
         let form = if let Some(serial) = quirk.serial.iter().find(|serial| has(&serial.ids, &id)) {
-            Form::Serial { ports: ports(directory, &usb_path, serial) }
+            Form::Serial { ports: ports(directory, usb_path, serial) }
         } else if has(&quirk.cd_rom, &id) {
             Form::CdRom
         } else {
             return None;
         };
-        Some(Stick { usb_path: usb_path.clone(), id: id.clone(), model: quirk.model.clone(), form })
+        Some(Stick { usb_path: usb_path.to_owned(), id: id.clone(), model: quirk.model.clone(), form })
     })
 }
 
