@@ -8,6 +8,7 @@ pub mod bench;
 pub mod carrier;
 pub mod cli;
 pub mod error;
+pub mod fault;
 pub mod image;
 pub mod net;
 pub mod process;
