@@ -56,7 +56,7 @@ impl Extra {
         match self {
             Self::ForeignSerial => {
                 command.args(["-chardev", "null,id=foreign"]);
-                command.args(["-device", "usb-serial,chardev=foreign,bus=xhci.0,port=1.2"]);
+                command.args(["-device", "usb-serial,chardev=foreign,always-plugged=on,bus=xhci.0,port=1.2"]);
             }
         }
     }
