@@ -6,6 +6,7 @@ mod config_check;
 pub mod exit;
 pub mod import;
 mod incidents;
+mod modem;
 mod redial;
 pub mod status;
 

@@ -6,9 +6,12 @@
 pub mod config;
 pub mod driver;
 pub mod ip_up;
+pub mod monitor;
+pub mod pin_record;
 pub mod ports;
 pub mod quirks;
 pub mod status;
+pub mod wired;
 
 pub use modem_proto::machine;
 

@@ -23,7 +23,22 @@ pub struct Quirk {
     #[serde(default)]
     pub mode_switch: Option<ModeSwitch>,
     /// What it is after the switch.
+    #[serde(default)]
     pub serial: Vec<Serial>,
+    /// The commands that switch its CD-ROM off for good, on request only.
+    #[serde(default)]
+    pub disable_cdrom: Vec<String>,
+    /// The commands that bring it back.
+    #[serde(default)]
+    pub enable_cdrom: Vec<String>,
+}
+
+impl Quirk {
+    /// Whether one of its ids is this one.
+    pub fn knows(&self, id: &str) -> bool {
+        let serial = self.serial.iter().flat_map(|serial| &serial.ids);
+        self.cd_rom.iter().chain(serial).any(|known| known.as_str() == id)
+    }
 }
 
 /// Arguments for `usb_modeswitch`.

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Firmware, link, settings, settle, stick, tick};
+use common::{Firmware, cd_rom, link, settings, settle, stick, tick};
 use modem_proto::codec::Response;
 use modem_proto::machine::{Action, Bus, Event, Machine, PinRefusal, SessionEnd, Settings, Trouble};
 use modem_proto::{MobileError, Outcome};
@@ -70,7 +70,7 @@ fn no_pin_is_sent_with_fewer_than_three_tries_left() {
 fn a_pin_an_earlier_process_sent_in_vain_is_not_sent() {
     let mut firmware = Firmware::new(Some("1234"));
     firmware.knows_csim = false;
-    let settings = Settings { pin_refused_before: true, ..settings(Some("0000")) };
+    let settings = Settings { pins_spent: vec![None], ..settings(Some("0000")) };
     let machine = plugged_in(settings, &mut firmware);
     assert_eq!(firmware.pins_sent, 0);
     assert_eq!(machine.trouble(START), Some(Trouble::PinRefused(PinRefusal::SentBefore)));
@@ -85,7 +85,7 @@ fn an_accepted_pin_unlocks_the_sim_again_after_it_lost_power() {
     assert_eq!(machine.name(), "connected");
     firmware.unlocked = false;
     let mut later = START + Duration::from_secs(100);
-    let gone = machine.step(later, 50, Event::Bus(Bus::Nothing));
+    let gone = machine.step(later, 50, Event::Bus(Bus::default()));
     assert!(gone.contains(&Action::EndSession), "{gone:?}");
     assert_eq!(machine.name(), "absent");
     let actions = machine.step(later, 50, Event::Bus(stick()));
@@ -146,7 +146,7 @@ fn a_refused_password_is_retried_slowly_and_named() {
 #[test]
 fn switches_the_cd_rom_itself_when_nobody_else_does() {
     let mut machine = Machine::new(settings(None), START);
-    let cd = Bus::CdRom { usb_path: "1-1".into(), id: "19d2:2000".into() };
+    let cd = cd_rom();
     machine.step(START, 50, Event::Bus(cd.clone()));
     assert_eq!(machine.name(), "mode-switching");
     let switched = loop {
@@ -220,8 +220,8 @@ fn event() -> impl Strategy<Value = Event> {
         6 => Just(Event::Tick),
         2 => Just(Event::Opened(Ok(()))),
         1 => Just(Event::Opened(Err("busy".into()))),
-        1 => Just(Event::Bus(Bus::Nothing)),
-        1 => Just(Event::Bus(Bus::CdRom { usb_path: "1-1".into(), id: "19d2:2000".into() })),
+        1 => Just(Event::Bus(Bus::default())),
+        1 => Just(Event::Bus(cd_rom())),
         4 => Just(Event::Bus(stick())),
         1 => Just(Event::Unsolicited("+CREG: 1".into())),
         1 => Just(Event::PortLost("gone".into())),
@@ -292,7 +292,7 @@ proptest! {
             machine.step(now, jitter, event);
         }
         let mut firmware = Firmware::new(None);
-        let actions = machine.step(now, 50, Event::Bus(Bus::Nothing));
+        let actions = machine.step(now, 50, Event::Bus(Bus::default()));
         settle(&mut machine, now, actions, &mut firmware);
         let healed = now;
         while machine.name() != "connected" {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use modem_proto::machine::{Bus, Modem, Port};
+use modem_proto::machine::{Bus, Form, Port, Stick};
 use sysio::Root;
 use sysio::command::Runner;
 
@@ -18,7 +18,7 @@ const USB_MODESWITCH: &str = "/usr/sbin/usb_modeswitch";
 /// Below a third of the watchdog's 30 s; `usb_modeswitch` needs about 2 s.
 const SWITCH_LIMIT: Duration = Duration::from_secs(9);
 
-/// Looks at the bus. A stick with serial ports is preferred to one that shows its CD-ROM.
+/// Looks at the bus: every known stick, in the order of the USB paths.
 pub fn scan(root: &Root, quirks: &[Quirk]) -> Bus {
     let directory = root.path(DEVICES);
     let mut names: Vec<String> = fs::read_dir(&directory)
@@ -27,20 +27,21 @@ pub fn scan(root: &Root, quirks: &[Quirk]) -> Bus {
     // Interfaces have a colon in their name.
     names.retain(|name| !name.contains(':'));
     names.sort();
-    let mut cd_rom = None;
-    for name in names {
-        let Some(id) = usb_id(&directory.join(&name)) else { continue };
-        for quirk in quirks {
-            if let Some(serial) = quirk.serial.iter().find(|serial| has(&serial.ids, &id)) {
-                let ports = ports(&directory, &name, serial);
-                return Bus::Modem(Modem { usb_path: name, id, model: quirk.model.clone(), ports });
-            }
-            if has(&quirk.cd_rom, &id) && cd_rom.is_none() {
-                cd_rom = Some(Bus::CdRom { usb_path: name.clone(), id: id.clone() });
-            }
-        }
-    }
-    cd_rom.unwrap_or(Bus::Nothing)
+    Bus { sticks: names.iter().filter_map(|name| stick(&directory, name, quirks)).collect() }
+}
+
+fn stick(directory: &Path, usb_path: &str, quirks: &[Quirk]) -> Option<Stick> {
+    let id = usb_id(&directory.join(usb_path))?;
+    quirks.iter().find_map(|quirk| {
+        let form = if let Some(serial) = quirk.serial.iter().find(|serial| has(&serial.ids, &id)) {
+            Form::Serial { ports: ports(directory, usb_path, serial) }
+        } else if has(&quirk.cd_rom, &id) {
+            Form::CdRom
+        } else {
+            return None;
+        };
+        Some(Stick { usb_path: usb_path.to_owned(), id: id.clone(), model: quirk.model.clone(), form })
+    })
 }
 
 fn has(ids: &[UsbId], id: &str) -> bool {
@@ -119,8 +120,9 @@ mod tests {
             "19d2:0031",
             &[(0, "ttyUSB7"), (1, "ttyUSB3"), (2, "ttyUSB0"), (3, "ttyUSB9")],
         );
-        let Bus::Modem(modem) = scan(&Root::at(root.path()), &quirks()) else { panic!("no modem") };
-        let ports: Vec<_> = modem.ports.iter().map(|port| (port.name.as_str(), port.interface)).collect();
+        let bus = scan(&Root::at(root.path()), &quirks());
+        let [modem] = bus.sticks.as_slice() else { panic!("{bus:?}") };
+        let ports: Vec<_> = modem.ports().iter().map(|port| (port.name.as_str(), port.interface)).collect();
         assert_eq!(ports, [("ttyUSB9", 3), ("ttyUSB3", 1)]);
         assert_eq!((modem.usb_path.as_str(), modem.model.as_str()), ("1-1.2", "ZTE MF180"));
     }
@@ -129,12 +131,14 @@ mod tests {
     fn tells_cd_rom_nothing_and_strangers_apart() {
         let root = tempfile::tempdir().unwrap();
         let at = Root::at(root.path());
-        assert_eq!(scan(&at, &quirks()), Bus::Nothing);
+        assert_eq!(scan(&at, &quirks()), Bus::default());
         device(root.path(), "usb1", "1d6b:0002", &[]);
         device(root.path(), "1-2", "0403:6001", &[(0, "ttyUSB0")]);
-        assert_eq!(scan(&at, &quirks()), Bus::Nothing);
+        assert_eq!(scan(&at, &quirks()), Bus::default());
         device(root.path(), "1-1", "19d2:2000", &[]);
-        assert_eq!(scan(&at, &quirks()), Bus::CdRom { usb_path: "1-1".into(), id: "19d2:2000".into() });
+        let sticks = scan(&at, &quirks()).sticks;
+        assert_eq!(sticks.len(), 1);
+        assert_eq!((sticks[0].usb_path.as_str(), &sticks[0].form), ("1-1", &Form::CdRom));
     }
 
     #[test]

@@ -3,24 +3,33 @@
 use std::net::Ipv4Addr;
 
 use modem_proto::codec::Response;
-use modem_proto::machine::{Action, Bus, Event, Link, Machine, Modem, Pin, Port, Settings};
+use modem_proto::machine::{Action, Apn, Bus, Event, Form, Link, Machine, Pin, Port, Settings, Stick};
 use modem_proto::{Command, Outcome};
 use sysio::Monotonic;
 
 /// The bus with the stick on it.
 pub(crate) fn stick() -> Bus {
     let port = |name: &str, interface| Port { name: name.to_owned(), interface };
-    Bus::Modem(Modem {
-        usb_path: "1-1".into(),
-        id: "19d2:0031".into(),
-        model: "ZTE MF180".into(),
-        ports: vec![port("ttyUSB2", 3), port("ttyUSB1", 1)],
-    })
+    let form = Form::Serial { ports: vec![port("ttyUSB2", 3), port("ttyUSB1", 1)] };
+    Bus {
+        sticks: vec![Stick {
+            usb_path: "1-1".into(),
+            id: "19d2:0031".into(),
+            model: "ZTE MF180".into(),
+            form,
+        }],
+    }
+}
+
+/// The bus with the stick as a CD-ROM.
+pub(crate) fn cd_rom() -> Bus {
+    let (usb_path, id, model) = ("1-1".into(), "19d2:2000".into(), "ZTE MF180".into());
+    Bus { sticks: vec![Stick { usb_path, id, model, form: Form::CdRom }] }
 }
 
 pub(crate) fn settings(pin: Option<&str>) -> Settings {
     Settings {
-        apn: Some("internet".into()),
+        apn: Apn::new("internet"),
         pin: pin.and_then(Pin::new),
         dial_number: "*99#".into(),
         ..Settings::default()
@@ -30,10 +39,11 @@ pub(crate) fn settings(pin: Option<&str>) -> Settings {
 pub(crate) fn link() -> Link {
     Link {
         interface: "ppp0".into(),
-        local: Ipv4Addr::new(198, 51, 100, 20),
-        remote: Ipv4Addr::new(198, 51, 100, 1),
+        local: Some(Ipv4Addr::new(198, 51, 100, 20)),
+        remote: Some(Ipv4Addr::new(198, 51, 100, 1)),
         dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
         mtu: 1500,
+        ..Link::default()
     }
 }
 
@@ -92,9 +102,10 @@ pub(crate) fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>
             Action::Scan => Event::Bus(stick()),
             Action::Open(_) => Event::Opened(Ok(())),
             Action::Send(command) => Event::Answer(firmware.answer(&command)),
-            Action::StartSession => Event::SessionUp(link()),
+            Action::StartSession | Action::StartCard { .. } => Event::SessionUp(link()),
             Action::EndSession => Event::SessionEnded(modem_proto::machine::SessionEnd::Code(5)),
-            Action::SwitchMode { .. } | Action::Close | Action::SettlePin => continue,
+            Action::LookUpApn { .. } => Event::AccessPoint(None),
+            Action::SwitchMode { .. } | Action::Close | Action::SettlePin | Action::KillSession => continue,
         };
         queue.extend(machine.step(now, 50, event));
     }
