@@ -5,6 +5,8 @@ mod command;
 mod config_check;
 pub mod exit;
 pub mod import;
+mod incidents;
+mod modem;
 mod redial;
 pub mod status;
 

@@ -17,7 +17,7 @@ use sysio::{Monotonic, Root, clock};
 
 /// The daemons every appliance runs, in the order people want to read them.
 pub const DAEMONS: &[&str] =
-    &["modem-dialer", "uplink", "netguard", "pinghttpserver", "statusd", CONFIG_IMPORT];
+    &["modem-dialer", "hub-reset", "uplink", "netguard", "pinghttpserver", "statusd", CONFIG_IMPORT];
 /// The import of the configuration: it runs once a boot, so its snapshot does not grow stale.
 pub const CONFIG_IMPORT: &str = "config-import";
 

@@ -27,6 +27,11 @@ pub fn meaning(daemon: &str, state: &str) -> &'static str {
         ("modem-dialer", "dialling") => "calling the provider",
         ("modem-dialer", "connected") => "the data call is up",
         ("modem-dialer", "waiting") => "the last call failed; calling again soon",
+        ("hub-reset", "watching") => "the stick is well, or left to the dialer",
+        ("hub-reset", "waiting") => "something was tried; waiting whether it helped, or before the next try",
+        ("hub-reset", "resetting") => "resetting the stick, or restarting the dialer",
+        ("hub-reset", "power-cycling") => "the stick's port is switched off and on",
+        ("hub-reset", "rebooting") => "nothing else helped: rebooting",
         ("uplink", "online") => "traffic has a way out",
         ("uplink", "offline") => "no line is up; the first one that comes up is used",
         ("netguard", "applied") => "the packet filter is in force; checked again and again",
@@ -47,6 +52,7 @@ pub fn facts(document: &Document) -> Vec<(&'static str, String)> {
     let found = match document.daemon.as_str() {
         "modem-dialer" => modem(fields),
         "uplink" => uplink(fields),
+        "hub-reset" => hub_reset(fields),
         "netguard" => {
             let rules = |family| text(fields, &["rules", family]);
             vec![
@@ -80,6 +86,20 @@ fn modem(fields: &Map<String, Value>) -> Facts {
             ),
         ),
         ("link", joined(&[text(fields, &["link", "interface"]), text(fields, &["link", "local"])], ", ")),
+    ]
+}
+
+fn hub_reset(fields: &Map<String, Value>) -> Facts {
+    let switch = match fields.get("rungs").and_then(|rungs| rungs.get("power-cycle")?.get("usable")) {
+        Some(Value::Bool(true)) => Some("can be switched".to_owned()),
+        Some(Value::Bool(false)) => Some("cannot be switched".to_owned()),
+        _ => None,
+    };
+    vec![
+        ("port", text(fields, &["stick", "port"])),
+        ("its power", switch),
+        ("trouble", text(fields, &["incident", "cause"])),
+        ("reboots today", text(fields, &["rungs", "reboot", "today"]).filter(|n| n != "0")),
     ]
 }
 

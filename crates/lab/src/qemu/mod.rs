@@ -168,6 +168,8 @@ fn bench(command: &mut Command, parts: &Parts<'_>, trace: &Path) -> Result<()> {
     command.arg("-device").arg(format!("virtio-net-pci,netdev=lan,mac={APPLIANCE_MAC},romfile="));
     command.args(["-device", "qemu-xhci,id=xhci"]);
     command.args(["-device", "usb-hub,port-power=on,bus=xhci.0,port=1"]);
+    // A hub without power switches beside it (`wHubCharacteristics` 0x0a in hw/usb/dev-hub.c).
+    command.args(["-device", "usb-hub,bus=xhci.0,port=2"]);
     let socket = stick_socket(parts.sockets);
     command.arg("-chardev").arg(format!("socket,id=stick,path={},server=on,wait=off", socket.display()));
     command.args(["-device", "usb-redir,chardev=stick,bus=xhci.0,port=1.1"]);

@@ -4,7 +4,7 @@ use sysio::Monotonic;
 
 use super::apn::Lookup;
 use super::session::{self, trouble_of};
-use super::{Action, Apn, Link, Machine, PdpType, Plan, SessionEnd, State, Trouble, pace, send};
+use super::{Action, Apn, Link, LinkKind, Machine, PdpType, Plan, SessionEnd, State, Trouble, pace, send};
 use crate::codec::Response;
 use crate::command::Command;
 use crate::outcome::Outcome;
@@ -134,6 +134,8 @@ impl Machine {
         self.rung = None;
         self.note_success(now, "connected");
         self.stuck = None;
+        // A card has no port to answer on: an address is its answer.
+        self.answered |= link.kind == LinkKind::NetworkCard;
         self.state = State::Connected { link, since, until: now + pace::LOOK_WHILE_CONNECTED };
         self.judge_demand(now)
     }
@@ -149,6 +151,12 @@ impl Machine {
 
     pub(super) fn on_session_ended(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {
         let held = std::mem::take(&mut self.session);
+        if let SessionEnd::Card { why, silent: true } = end
+            && held
+            && self.answered
+        {
+            return self.on_card_silent(now, why);
+        }
         match self.state {
             State::Connected { since, .. } | State::Ending { lost: Some(since), .. } => {
                 self.on_call_lost(now, since, end)
@@ -163,6 +171,13 @@ impl Machine {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// A card that worked and hangs, although it was plugged in anew: nothing else is left to try
+    /// from here.
+    fn on_card_silent(&mut self, now: Monotonic, why: &str) -> Vec<Action> {
+        self.note_loss(now, why);
+        self.round_failed(now, why.to_owned())
     }
 
     fn on_no_session(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {

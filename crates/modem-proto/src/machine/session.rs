@@ -55,6 +55,8 @@ pub(super) fn trouble_of(end: &SessionEnd) -> Trouble {
         SessionEnd::NotStarted(why) => {
             Trouble::CallFailed(format!("the session could not be started: {why}"))
         }
+        SessionEnd::Card { why, silent: true } => Trouble::NoAnswer(why.clone()),
+        SessionEnd::Card { why, silent: false } => Trouble::CallFailed(why.clone()),
         SessionEnd::Code(code) => {
             let detail = match words(*code) {
                 Some((cause, next)) => format!("{cause} (pppd {code}); {next}"),

@@ -146,6 +146,13 @@ pub enum SessionEnd {
     Signal(i32),
     /// It could not be started.
     NotStarted(String),
+    /// The network card is of no use any more.
+    Card {
+        /// Why.
+        why: String,
+        /// It is there and does not answer: it hangs.
+        silent: bool,
+    },
 }
 
 /// What happened.

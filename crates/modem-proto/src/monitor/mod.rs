@@ -287,6 +287,9 @@ impl Monitor {
             Ok(()) => {
                 // Echo off first: an echoed command is no answer, but it costs reading.
                 self.round = VecDeque::from([Question::Quiet]);
+                if self.purpose() != Some(Purpose::Orders) {
+                    self.plan_round(now);
+                }
                 self.turn(now)
             }
         }

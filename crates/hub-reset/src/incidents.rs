@@ -1,0 +1,178 @@
+//! What happened and what each rung did about it; bounded, and it survives a reboot (pure).
+
+use serde::{Deserialize, Serialize};
+
+/// So many are kept, newest last.
+pub const MOST: usize = 100;
+/// And so many bytes on disk.
+pub const MOST_BYTES: usize = 64 * 1024;
+/// So many steps of one incident; the rest is counted.
+pub const MOST_STEPS: usize = 48;
+
+/// One thing that was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Rung of the ladder, 1 to 6.
+    pub rung: u8,
+    /// What.
+    pub action: String,
+    /// In which boot.
+    pub boot: u32,
+    /// Milliseconds of that boot.
+    pub started_ms: u64,
+    /// The same; none while it lasts.
+    pub ended_ms: Option<u64>,
+    /// How it went.
+    pub outcome: String,
+}
+
+/// From the loss to the return.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// What was wrong.
+    pub cause: String,
+    /// Port and id of the stick.
+    pub stick: Option<String>,
+    /// Boot in which it began.
+    pub boot: u32,
+    /// Milliseconds of that boot.
+    pub since_ms: u64,
+    /// The same by the wall clock, if that was plausible.
+    pub wall: Option<String>,
+    /// What was done, in order.
+    pub steps: Vec<Step>,
+    /// Steps that had no room.
+    pub dropped: u32,
+    /// Boot and milliseconds of its end; none while it lasts.
+    pub ended: Option<(u32, u64)>,
+    /// How it ended.
+    pub outcome: String,
+}
+
+impl Incident {
+    /// Adds a step, or counts it.
+    pub fn begin(&mut self, step: Step) {
+        if self.steps.len() < MOST_STEPS { self.steps.push(step) } else { self.dropped += 1 }
+    }
+
+    /// Ends the last step that has not ended.
+    pub fn finish(&mut self, now_ms: u64, outcome: &str) {
+        if let Some(step) = self.steps.iter_mut().rev().find(|step| step.ended_ms.is_none()) {
+            step.ended_ms = Some(now_ms);
+            outcome.clone_into(&mut step.outcome);
+        }
+    }
+
+    /// Takes over what the dialer did itself; what it said before is replaced.
+    pub fn merge(&mut self, boot: u32, dialer: &[Step]) {
+        let (first, known) = (self.since_ms, self.steps.len());
+        for step in dialer {
+            let same = |own: &&mut Step| {
+                own.rung == step.rung && own.boot == boot && own.started_ms == step.started_ms
+            };
+            match self.steps.iter_mut().find(same) {
+                Some(own) => *own = Step { boot, ..step.clone() },
+                None if step.ended_ms.is_none_or(|end| end + RECENT_MS >= first) => {
+                    self.begin(Step { boot, ..step.clone() });
+                }
+                None => {}
+            }
+        }
+        if self.steps.len() != known {
+            self.steps.sort_by_key(|step| (step.boot, step.started_ms));
+        }
+    }
+
+    /// It went as far as the rungs of hub-reset.
+    pub fn is_grave(&self) -> bool {
+        self.steps.iter().any(|step| step.rung >= 4)
+    }
+}
+
+/// What the dialer did up to so long before an incident belongs to it.
+const RECENT_MS: u64 = 120_000;
+
+/// All that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Oldest first.
+    pub incidents: Vec<Incident>,
+}
+
+impl History {
+    /// From a file; what cannot be understood is a fresh start.
+    pub fn parse(content: &[u8]) -> Self {
+        serde_json::from_slice(content).unwrap_or_default()
+    }
+
+    /// Adds one. Where room is short, those that a redial cured go first.
+    pub fn push(&mut self, incident: Incident) {
+        self.incidents.push(incident);
+        while self.incidents.len() > MOST || self.bytes().len() > MOST_BYTES {
+            let light = self.incidents.iter().position(|incident| !incident.is_grave());
+            // Not the one that was just added, unless it is alone.
+            let at = light.filter(|at| at + 1 < self.incidents.len()).unwrap_or(0);
+            self.incidents.remove(at);
+        }
+    }
+
+    /// As it is written.
+    pub fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Takes out the one that had not ended when power or process went.
+    pub fn take_open(&mut self) -> Option<Incident> {
+        let open = self.incidents.iter().rposition(|incident| incident.ended.is_none())?;
+        Some(self.incidents.remove(open))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(rung: u8, started_ms: u64, ended_ms: Option<u64>) -> Step {
+        Step { rung, action: "x".repeat(60), started_ms, ended_ms, ..Step::default() }
+    }
+
+    #[test]
+    fn stays_within_its_bounds_and_keeps_the_grave_ones() {
+        let mut history = History::default();
+        history.push(Incident { steps: vec![step(5, 1, None)], ..Incident::default() });
+        for number in 0..500 {
+            let steps = (0..40).map(|i| step(1, i, Some(i))).collect();
+            history.push(Incident { since_ms: number, steps, ..Incident::default() });
+        }
+        assert!(history.bytes().len() <= MOST_BYTES && history.incidents.len() <= MOST);
+        assert!(history.incidents[0].is_grave());
+        assert_eq!(history.incidents.last().unwrap().since_ms, 499);
+        assert_eq!(History::parse(&history.bytes()), history);
+    }
+
+    #[test]
+    fn steps_of_the_dialer_are_taken_once_and_in_order() {
+        let mut incident = Incident { since_ms: 200_000, ..Incident::default() };
+        incident.begin(step(5, 210_000, None));
+        incident.merge(0, &[step(1, 10, Some(20)), step(3, 195_000, None)]);
+        incident.merge(0, &[step(3, 195_000, Some(200_000))]);
+        let rungs: Vec<_> = incident.steps.iter().map(|s| (s.rung, s.ended_ms)).collect();
+        assert_eq!(rungs, [(3, Some(200_000)), (5, None)]);
+    }
+
+    #[test]
+    fn steps_are_bounded_and_the_rest_counted() {
+        let mut incident = Incident::default();
+        (0..60).for_each(|i| incident.begin(step(4, i, Some(i))));
+        assert_eq!((incident.steps.len(), incident.dropped), (MOST_STEPS, 12));
+    }
+
+    #[test]
+    fn the_open_one_is_found_again() {
+        let mut history = History::default();
+        history.push(Incident { since_ms: 1, ended: Some((0, 2)), ..Incident::default() });
+        history.push(Incident { since_ms: 3, ..Incident::default() });
+        assert_eq!(history.take_open().unwrap().since_ms, 3);
+        assert_eq!(history.take_open(), None);
+    }
+}

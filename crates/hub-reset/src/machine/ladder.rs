@@ -1,0 +1,136 @@
+//! What has been tried, and what comes next.
+
+use std::time::Duration;
+
+use sysio::Monotonic;
+
+use super::types::Cause;
+use crate::incidents::Incident;
+
+/// Power cycles of a round.
+pub const CYCLES: usize = 3;
+/// How long the port is off, ever longer: 3 s empty the capacitors of a small stick; what is fed
+/// through signal lines of a powered hub takes longer (openwrt/packages#19794 is cured by hand, by
+/// pulling it, which nobody does in less).
+pub const OFF_TIMES: [Duration; CYCLES] =
+    [Duration::from_secs(3), Duration::from_secs(10), Duration::from_secs(30)];
+/// Pauses after each round; the last one from then on.
+pub const COOL_DOWN: [Duration; 6] = [
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+    Duration::from_secs(600),
+    Duration::from_secs(1800),
+    Duration::from_secs(3600),
+];
+/// A stick that a reset does not cure is not reset again sooner.
+pub(super) const RESET_COOL_DOWN: Duration = Duration::from_secs(60);
+/// From power on to the next power off: enumeration and the stick's own boot.
+pub(super) const CYCLE_COOL_DOWN: Duration = Duration::from_secs(20);
+/// Without rung 5 the reboot comes after so many rounds of rung 4.
+const ROUNDS_WITHOUT_POWER: usize = 2;
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Restart,
+    Reset,
+    Cycle,
+    Wait(Monotonic),
+    Reboot,
+    Over,
+}
+
+/// The memory of one incident.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ladder {
+    round: usize,
+    /// What a round does once and has done.
+    tried: Vec<Next>,
+    /// In this round.
+    cycles: usize,
+    /// In this incident.
+    cycles_in_all: usize,
+    reboots: usize,
+    last_reset: Option<Monotonic>,
+    last_power_on: Option<Monotonic>,
+    /// The power went off as asked.
+    off_worked: bool,
+}
+
+impl Ladder {
+    /// Takes up an incident of an earlier process or boot.
+    pub(super) fn resume(&mut self, incident: &Incident) {
+        self.reboots = incident.steps.iter().filter(|step| step.rung == 6).count();
+        self.cycles_in_all = incident.steps.iter().filter(|step| step.rung == 5).count();
+    }
+
+    pub(super) fn off_time(&self) -> Duration {
+        OFF_TIMES[self.cycles.min(CYCLES - 1)]
+    }
+
+    /// What comes next in this round. `reset` and `power`: whether these rungs make sense.
+    pub(super) fn next(&mut self, now: Monotonic, cause: Cause, reset: bool, power: bool) -> Next {
+        if cause == Cause::Silent && self.first(Next::Restart) {
+            return Next::Restart;
+        }
+        let rested = self.last_reset.is_none_or(|at| now >= at + RESET_COOL_DOWN);
+        if reset && self.first(Next::Reset) && rested {
+            self.last_reset = Some(now);
+            return Next::Reset;
+        }
+        if power && self.cycles < CYCLES {
+            if let Some(at) = self.last_power_on.map(|at| at + CYCLE_COOL_DOWN).filter(|at| *at > now) {
+                return Next::Wait(at);
+            }
+            self.off_worked = true;
+            return Next::Cycle;
+        }
+        if self.is_time_to_reboot(cause, power) && self.first(Next::Reboot) {
+            return Next::Reboot;
+        }
+        Next::Over
+    }
+
+    /// Whether this is the first time in this round.
+    fn first(&mut self, what: Next) -> bool {
+        let first = !self.tried.contains(&what);
+        if first {
+            self.tried.push(what);
+        }
+        first
+    }
+
+    /// Not for a stick that is simply not there, or nothing but a CD-ROM, more than once: somebody may
+    /// have pulled it, and the box has other work.
+    fn is_time_to_reboot(&self, cause: Cause, power: bool) -> bool {
+        let again = !matches!(cause, Cause::Gone | Cause::CdRom) || self.reboots == 0;
+        again && if power { self.cycles_in_all >= CYCLES } else { self.round >= ROUNDS_WITHOUT_POWER }
+    }
+
+    pub(super) fn rebooted(&mut self) {
+        self.reboots += 1;
+    }
+
+    /// The power could not be cut.
+    pub(super) fn cycle_failed_early(&mut self) {
+        self.off_worked = false;
+    }
+
+    /// Power is back; whether it had been cut as asked.
+    pub(super) fn cycled(&mut self, now: Monotonic) -> bool {
+        self.cycles += 1;
+        self.cycles_in_all += 1;
+        self.last_power_on = Some(now);
+        self.off_worked
+    }
+
+    /// Ends the round; how long to wait before the next.
+    pub(super) fn round_over(&mut self) -> Duration {
+        let pause = COOL_DOWN[self.round.min(COOL_DOWN.len() - 1)];
+        self.round += 1;
+        self.tried.clear();
+        self.cycles = 0;
+        pause
+    }
+}
