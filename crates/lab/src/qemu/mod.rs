@@ -60,7 +60,7 @@ impl Extra {
         match self {
             Self::ForeignSerial => {
                 command.args(["-chardev", "null,id=foreign"]);
-                command.args(["-device", "usb-serial,chardev=foreign,bus=xhci.0,port=1.2"]);
+                command.args(["-device", "usb-serial,chardev=foreign,always-plugged=on,bus=xhci.0,port=1.2"]);
             }
             Self::NetworkCard => {
                 command.arg("-netdev").arg(format!("tap,id=card,ifname={CARD_TAP},script=no,downscript=no"));

@@ -19,7 +19,7 @@ use crate::world::Via;
 const PAGE: &str = "http://web.test/";
 /// Longest pause between being online and the next fault.
 const CALM: Duration = Duration::from_secs(5);
-/// A person's work is done in at most this time: what is left is the appliance's.
+/// The blow that is no fault of the stick.
 const POWER_CUT: &str = "power-cut";
 /// After a power cut everything boots: the limit of `first-boot` for a modem that is up.
 const BOOT: Duration = Duration::from_secs(180);
@@ -120,10 +120,10 @@ fn strike(blow: Blow, appliance: &mut Appliance, stop: &Stop) -> Result<Duration
     eprintln!("  {:7.1} s  {}", now(appliance), name(blow));
     let begin = appliance.console.now();
     let calls = appliance.stick()?.state().carrier.calls;
-    let (bound, must_call) = match blow {
+    let bound = match blow {
         Blow::PowerCut => {
             Action::PowerCut.perform(appliance)?;
-            (BOOT, true)
+            BOOT
         }
         Blow::Fault(fault) => {
             Action::Fault(fault).perform(appliance)?;
@@ -131,7 +131,7 @@ fn strike(blow: Blow, appliance: &mut Appliance, stop: &Stop) -> Result<Duration
             if !fault.kind.row().ends_call {
                 appliance.stick()?.carrier().drop_call();
             }
-            (fault.bound(), true)
+            fault.bound()
         }
     };
     let online = Expectation::ClientFetches(Fetch { url: PAGE.to_owned(), via: Via::Cellular });
@@ -139,7 +139,7 @@ fn strike(blow: Blow, appliance: &mut Appliance, stop: &Stop) -> Result<Duration
     let waited = stop.wait("", bound, || {
         appliance.check()?;
         let state = appliance.stick()?.state();
-        if must_call && state.carrier.calls == calls {
+        if state.carrier.calls == calls {
             "no new call yet".clone_into(&mut why);
             return Ok(None);
         }
