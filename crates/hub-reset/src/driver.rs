@@ -419,7 +419,7 @@ impl Daemon for Driver {
                 self.look(now);
             }
             LoopEvent::ChildEnded => self.poll_worker(now),
-            LoopEvent::Request(name) => self.request(now, &name),
+            LoopEvent::Request(name) | LoopEvent::RequestWith { name, .. } => self.request(now, &name),
             LoopEvent::Terminate => {
                 self.stopping = true;
                 self.step(now, Event::Stop);

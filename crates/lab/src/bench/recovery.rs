@@ -13,8 +13,9 @@ use serde_json::json;
 use super::{ABSENT, Case, Cases, Peer, Report, round};
 use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
+use crate::fault::{Fault, Kind};
 use crate::qemu::Model;
-use crate::stick::StickCommand;
+use crate::scenario::action::Action;
 use crate::stop::Stop;
 
 /// Who wins after this has won too late for the house.
@@ -23,6 +24,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 const READY: Duration = Duration::from_secs(300);
 /// One question; the way there and back takes some 20 ms.
 const ASK: Duration = Duration::from_millis(500);
+/// A fault takes effect in milliseconds.
+const FELT: Duration = Duration::from_secs(10);
 /// Between cases: longer than a call must hold before its failures are forgotten.
 const SETTLE: Duration = Duration::from_secs(15);
 /// How long a pulled stick is away.
@@ -40,21 +43,13 @@ const CONTESTANTS: [(&str, &str, &str); 3] = [
     ("wvdial", "bench-wvdial", "/usr/bin/wvdial"),
 ];
 
-/// What is done to the line.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    /// The carrier ends the call and takes the next one at once.
-    CallDropped,
-    /// The stick falls off the bus for ten seconds and comes back as the CD-ROM it begins as.
-    StickVanishes,
-    /// The stick hangs until it loses power.
-    StickHangs,
-}
-
-const FAULTS: [(&str, Fault); 3] = [
-    ("call-dropped", Fault::CallDropped),
-    ("stick-vanishes-10s", Fault::StickVanishes),
-    ("stick-hangs", Fault::StickHangs),
+/// What is done to the line: the carrier's end of a call, or a fault of the catalogue.
+const FAULTS: [(&str, Option<Kind>); 5] = [
+    ("call-dropped", None),
+    ("echo-dead", Some(Kind::EchoDead)),
+    ("terminate-storm", Some(Kind::TerminateStorm)),
+    ("stick-vanishes-10s", Some(Kind::Vanish)),
+    ("stick-hangs", Some(Kind::Hang)),
 ];
 
 struct Bench<'a> {
@@ -69,7 +64,7 @@ struct Bench<'a> {
 /// # Errors
 /// When the lab fails, or ours cannot be measured.
 pub(super) fn run(image: &Path, folder: &Path, runs: usize, stop: &Stop) -> Result<Report> {
-    let options = Options { image, model: Model::Bench, folder, config: CONFIG };
+    let options = Options { image, model: Model::Bench, folder, config: CONFIG, reboots: 0, extras: &[] };
     let mut bench = Bench { appliance: Appliance::boot(&options)?, stop, runs, notes: BTreeMap::new() };
     bench.online(READY)?.ok_or_else(|| Error::Unexpected("the appliance does not come online".to_owned()))?;
     let (mut ours, mut peers) = (Cases::new(), BTreeMap::new());
@@ -113,8 +108,9 @@ impl Bench<'_> {
                 format!("never online within {} s: {}", LIMIT.as_secs(), why.trim().replace('\n', ", "));
             eprintln!("  {note}");
             self.notes.insert(name.to_owned(), note);
-            let never =
-                |(case, _): (&str, Fault)| (case.to_owned(), Case::of(vec![None], LIMIT.as_secs_f64()));
+            let never = |(case, _): (&str, Option<Kind>)| {
+                (case.to_owned(), Case::of(vec![None], LIMIT.as_secs_f64()))
+            };
             return Ok(Peer::Measured(FAULTS.into_iter().map(never).collect()));
         }
         for (case, fault) in FAULTS {
@@ -134,30 +130,35 @@ impl Bench<'_> {
     }
 
     /// Seconds from the fault to the first answer after it.
-    fn measure(&mut self, fault: Fault) -> Result<Option<f64>> {
+    fn measure(&mut self, fault: Option<Kind>) -> Result<Option<f64>> {
         let begin = Instant::now();
-        let stick = self.appliance.stick()?;
         match fault {
-            Fault::CallDropped => stick.carrier().drop_call(),
-            Fault::StickVanishes => {
-                stick.command(StickCommand::Unplug);
-                self.stop.pause(AWAY)?;
-                self.appliance.stick()?.command(StickCommand::Replug);
+            None => Action::CarrierDrop.perform(&mut self.appliance)?,
+            Some(Kind::Vanish) => {
+                let away = Fault { seconds: Some(AWAY), ..Kind::Vanish.into() };
+                Action::Fault(away).perform(&mut self.appliance)?;
             }
-            Fault::StickHangs => stick.command(StickCommand::Hang),
+            Some(kind) => Action::Fault(kind.into()).perform(&mut self.appliance)?,
         }
-        self.unreachable()?;
+        let felt = fault.is_none() || self.unreachable()?;
+        if !felt {
+            return Err(Error::Unexpected("the fault is not felt: the line never went".to_owned()));
+        }
         Ok(self.online(LIMIT)?.map(|end| round(end.duration_since(begin).as_secs_f64())))
     }
 
-    /// A fault that was not felt is no measurement.
-    fn unreachable(&self) -> Result<()> {
-        let what = "the fault is felt";
-        self.stop.wait(what, Duration::from_secs(5), || {
-            let stick = self.appliance.stick()?.state();
-            let idle = stick.hung || stick.carrier.call != crate::carrier::CallState::Open;
-            Ok(idle.then_some(()))
-        })
+    /// A fault that was not felt is no measurement. A dropped call may be back before anybody asks.
+    fn unreachable(&self) -> Result<bool> {
+        let subscriber = self.appliance.subscriber();
+        let waited = self.stop.wait("the fault is felt", FELT, || {
+            let answer = self.appliance.world.internet_get(subscriber, HEALTH, ASK);
+            Ok(answer.is_err().then_some(()))
+        });
+        match waited {
+            Ok(()) => Ok(true),
+            Err(Error::Timeout { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// When the health endpoint answered, if it did within the limit.
