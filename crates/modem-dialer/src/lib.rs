@@ -27,9 +27,6 @@ pub enum Error {
     /// The configuration slice.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
-    /// The quirk files.
-    #[error(transparent)]
-    Quirks(#[from] quirks::QuirkError),
     /// The exchange folder.
     #[error("watch {path}: {source}; is it missing from tmpfiles.d?")]
     Watch {
@@ -49,7 +46,10 @@ pub enum Error {
 /// See [`Error`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let config = config::load(&arguments.config)?;
-    let quirks = quirks::load(&arguments.root)?;
-    let mut driver = driver::Driver::new(arguments.root.clone(), config, quirks)?;
+    let quirks = quirks::load(&arguments.root);
+    for problem in &quirks.problems {
+        log::warn!("{problem}");
+    }
+    let mut driver = driver::Driver::new(arguments.root.clone(), config, quirks.models)?;
     Ok(daemonkit::run(&arguments.root, NAME, VERSION, &mut driver)?)
 }
