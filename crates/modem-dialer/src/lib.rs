@@ -3,6 +3,7 @@
 //! What to do is decided in [`machine`] (pure, from `modem-proto`); this crate carries it out:
 //! [`ports`] touches the system, [`driver`] ties it to the loop, [`status`] says how it goes.
 
+pub mod apn;
 pub mod config;
 pub mod driver;
 pub mod ip_up;

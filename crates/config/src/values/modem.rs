@@ -18,7 +18,7 @@ macro_rules! from_str {
     )+};
 }
 
-from_str!(Apn, DialNumber, super::Text);
+from_str!(Apn, DialNumber, super::Text, super::Secret<super::Text>);
 
 /// Access point name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -265,6 +265,14 @@ fn hexadecimal(text: &str, digits: usize) -> bool {
 }
 
 impl Quirk {
+    /// Whether one of its ids is this one.
+    pub fn knows(&self, id: &str) -> bool {
+        let cd_rom = self.cd_rom.iter().flat_map(|mode| &mode.ids);
+        let serial = self.serial.iter().flat_map(|mode| &mode.ids);
+        let card = self.network_card.iter().flat_map(|mode| &mode.ids);
+        cd_rom.chain(serial).chain(card).any(|known| known.as_str() == id)
+    }
+
     /// What no single value shows: that the parts fit together.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.model.trim().is_empty() {
