@@ -13,7 +13,7 @@ use sysio::Root;
 
 /// One line a network: code, access point, user, password, method, provider, separated by tabs.
 const TABLE: &str = "/usr/share/failberry/apn.tsv";
-/// It has 50 kB.
+/// It has 28 kB.
 const LARGEST: u64 = 1024 * 1024;
 /// An IMSI begins with the country's three digits and the network's two or three (3GPP TS 23.003
 /// section 2.2). How many, only the table knows: the longer code is the more special.
