@@ -429,7 +429,7 @@ impl Daemon for Driver {
                 self.clock_saved = Monotonic::default();
                 self.save_clock(now);
             }
-            LoopEvent::Ready { .. } | LoopEvent::Reload => {}
+            _ => {}
         }
         Ok(())
     }
