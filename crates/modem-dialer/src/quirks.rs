@@ -116,8 +116,7 @@ fn files(directory: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
 }
 
 fn read(path: &Path, shown: &Path) -> Result<Quirk, Problem> {
-    let unreadable =
-        |cause: String| Problem { file: shown.to_owned(), line: None, cause, cure: READABLE };
+    let unreadable = |cause: String| Problem { file: shown.to_owned(), line: None, cause, cure: READABLE };
     let size = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
     // A folder, a FIFO or a device would block or never end.
     if !size.is_file() {

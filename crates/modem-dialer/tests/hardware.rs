@@ -84,8 +84,7 @@ fn the_image_has_every_driver_the_files_name() {
 #[test]
 fn a_file_is_named_after_its_model() {
     for (name, quirk) in shipped() {
-        let plain: String =
-            quirk.model.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+        let plain: String = quirk.model.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
         let maker = name.split('-').next().unwrap();
         assert!(plain.starts_with(maker), "{name} is about {:?}", quirk.model);
     }

@@ -18,8 +18,19 @@ const URC_MARKS: [char; 7] = ['+', '^', '*', '%', '$', '&', '!'];
 /// URCs without a mark: V.250 section 6.3, 27.007 section 6.11, and what SIMCom's and Quectel's modules say
 /// when they start (testdata/recorded).
 const BARE_URCS: [&str; 13] = [
-    "RING", "NO CARRIER", "NO ANSWER", "BUSY", "NO DIALTONE", "CONNECT", "RDY", "QCRDY", "APP RDY", "SMS DONE",
-    "PB DONE", "SMS Ready", "Call Ready",
+    "RING",
+    "NO CARRIER",
+    "NO ANSWER",
+    "BUSY",
+    "NO DIALTONE",
+    "CONNECT",
+    "RDY",
+    "QCRDY",
+    "APP RDY",
+    "SMS DONE",
+    "PB DONE",
+    "SMS Ready",
+    "Call Ready",
 ];
 
 /// A command's answer.
@@ -117,7 +128,10 @@ impl Codec {
                 return Some(Heard::Unsolicited(line));
             }
             // Nothing but OK is no answer to a question: it is the late end of something given up.
-            if outcome == Outcome::Ok && pending.is_question() && pending.lines.is_empty() && !self.owed.is_empty()
+            if outcome == Outcome::Ok
+                && pending.is_question()
+                && pending.lines.is_empty()
+                && !self.owed.is_empty()
             {
                 self.owed.remove(0);
                 pending.passed_one = true;

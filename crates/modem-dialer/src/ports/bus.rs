@@ -116,11 +116,7 @@ pub fn switch_mode(root: &Root, quirks: &[Quirk], id: &str) -> Result<(), String
 fn switch_arguments(id: &str, switch: &CdRom) -> Vec<String> {
     let (vendor, product) = id.split_once(':').unwrap_or((id, ""));
     let mut arguments = vec!["-v".to_owned(), vendor.to_owned(), "-p".to_owned(), product.to_owned()];
-    let flags = [
-        (switch.standard_eject, "-K"),
-        (switch.huawei_mode, "-H"),
-        (switch.huawei_new_mode, "-J"),
-    ];
+    let flags = [(switch.standard_eject, "-K"), (switch.huawei_mode, "-H"), (switch.huawei_new_mode, "-J")];
     arguments.extend(flags.into_iter().filter(|(wanted, _)| *wanted).map(|(_, flag)| flag.to_owned()));
     if let Some(message) = &switch.message {
         arguments.extend(["-M".to_owned(), message.as_str().to_owned()]);

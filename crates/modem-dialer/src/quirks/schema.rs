@@ -132,7 +132,11 @@ impl TryFrom<String> for Source {
 
     fn try_from(text: String) -> Result<Self, String> {
         let words = text.chars().filter(|c| c.is_alphanumeric()).count();
-        if words >= 8 { Ok(Self(text)) } else { Err(format!("source {text:?}: name a file, page or standard")) }
+        if words >= 8 {
+            Ok(Self(text))
+        } else {
+            Err(format!("source {text:?}: name a file, page or standard"))
+        }
     }
 }
 
@@ -389,7 +393,9 @@ mod tests {
 
     #[test]
     fn no_quirk_file_can_spend_a_pin_try_or_make_a_call() {
-        for bad in ["AT+CPIN=\\\"0000\\\"", "at+cpin?", "AT;+CLCK=\\\"SC\\\",1", "ATD112;", "+++", "AT\\rATD1", ""] {
+        for bad in
+            ["AT+CPIN=\\\"0000\\\"", "at+cpin?", "AT;+CLCK=\\\"SC\\\",1", "ATD112;", "+++", "AT\\rATD1", ""]
+        {
             assert!(!fits(&GOOD.replace("AT+CPMS?", bad)), "{bad}");
         }
     }

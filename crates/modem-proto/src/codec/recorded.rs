@@ -68,16 +68,22 @@ fn command(text: &str) -> Command {
 #[test]
 fn every_recorded_answer_is_understood_in_every_chunking() {
     for (vendor, text) in RECORDED {
-        assert!(text.contains("# ") && text.contains(": http") || text.contains("README"), "{vendor}: no source");
+        assert!(
+            text.contains("# ") && text.contains(": http") || text.contains("README"),
+            "{vendor}: no source"
+        );
         for exchange in exchanges(text) {
             for chunk in 1..=exchange.bytes.len() {
                 let mut codec = Codec::default();
                 let sent = command(&exchange.command);
                 assert!(sent.limit > Duration::ZERO);
                 codec.sent(&sent);
-                let heard: Vec<Heard> = exchange.bytes.chunks(chunk).flat_map(|piece| codec.push(piece)).collect();
-                let answers: Vec<_> =
-                    heard.iter().filter_map(|h| if let Heard::Answer(r) = h { Some(r) } else { None }).collect();
+                let heard: Vec<Heard> =
+                    exchange.bytes.chunks(chunk).flat_map(|piece| codec.push(piece)).collect();
+                let answers: Vec<_> = heard
+                    .iter()
+                    .filter_map(|h| if let Heard::Answer(r) = h { Some(r) } else { None })
+                    .collect();
                 let [answer] = &answers[..] else {
                     panic!("{vendor}, {}, chunks of {chunk}: {heard:?}", exchange.command)
                 };
@@ -117,7 +123,10 @@ fn recorded_answers_become_facts() {
 fn a_stick_that_starts_slowly_does_not_stay_one_answer_behind() {
     let mut codec = Codec::default();
     let answered = |codec: &mut Codec, bytes: &[u8]| {
-        codec.push(bytes).into_iter().find_map(|h| if let Heard::Answer(r) = h { Some(r.lines) } else { None })
+        codec
+            .push(bytes)
+            .into_iter()
+            .find_map(|h| if let Heard::Answer(r) = h { Some(r.lines) } else { None })
     };
     codec.sent(&Command::probe());
     codec.sent(&Command::probe());

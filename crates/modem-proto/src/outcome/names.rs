@@ -212,7 +212,9 @@ mod tests {
 
     #[test]
     fn words_become_the_numbers_the_machine_knows() {
-        for (words, code) in [("SIM busy", 14), ("SIM PIN required", 11), ("sim not inserted", 10), ("unknown", 100)] {
+        for (words, code) in
+            [("SIM busy", 14), ("SIM PIN required", 11), ("sim not inserted", 10), ("unknown", 100)]
+        {
             assert_eq!(mobile_code(words), Some(code), "{words}");
         }
         assert_eq!(mobile_code("something else"), None);

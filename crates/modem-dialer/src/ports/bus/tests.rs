@@ -105,7 +105,11 @@ fn an_id_used_in_both_modes_is_a_cd_rom_only_while_there_is_nothing_but_storage(
     tree.plug("1-1", "12d1:1003", &[storage]);
     assert_eq!(tree.scan()[0].form, Form::CdRom);
     let tree = Tree::new();
-    tree.plug("1-1", "12d1:1003", &[(0, "ff/ff/ff", 3, "option", "ttyUSB0"), (2, "08/06/50", 2, "usb-storage", "")]);
+    tree.plug(
+        "1-1",
+        "12d1:1003",
+        &[(0, "ff/ff/ff", 3, "option", "ttyUSB0"), (2, "08/06/50", 2, "usb-storage", "")],
+    );
     assert_eq!(numbers(&tree.scan()[0]), [0]);
     // The id of one model's modem is the id of another's CD-ROM.
     let tree = Tree::new();
@@ -151,7 +155,11 @@ fn an_unknown_stick_is_tried_with_the_likeliest_port_first() {
 #[test]
 fn modems_on_cdc_acm_and_in_another_configuration_are_found() {
     let tree = Tree::new();
-    tree.plug("1-1", "1546:110a", &[(0, "02/02/01", 1, "cdc_acm", "ttyACM0"), (2, "02/02/01", 1, "cdc_acm", "ttyACM1")]);
+    tree.plug(
+        "1-1",
+        "1546:110a",
+        &[(0, "02/02/01", 1, "cdc_acm", "ttyACM0"), (2, "02/02/01", 1, "cdc_acm", "ttyACM1")],
+    );
     tree.plug_in("1-2", "1e2d:ffff", 2, &[(0, "02/02/01", 1, "cdc_acm", "ttyACM3")]);
     let sticks = tree.scan();
     assert_eq!((numbers(&sticks[0]), numbers(&sticks[1])), (vec![0, 2], vec![0]));
@@ -184,7 +192,11 @@ fn what_is_no_modem_is_left_alone() {
 #[test]
 fn an_unknown_network_card_of_a_modem_vendor_is_a_stick() {
     let tree = Tree::new();
-    tree.plug("1-1", "1bbb:fffe", &[(0, "e0/01/03", 1, "rndis_host", "usb0"), (1, "0a/00/00", 2, "rndis_host", "")]);
+    tree.plug(
+        "1-1",
+        "1bbb:fffe",
+        &[(0, "e0/01/03", 1, "rndis_host", "usb0"), (1, "0a/00/00", 2, "rndis_host", "")],
+    );
     let card = Form::NetworkCard { interface: Some("usb0".into()), ports: Vec::new() };
     assert_eq!(tree.scan()[0].form, card);
 }
