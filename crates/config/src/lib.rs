@@ -21,5 +21,6 @@ pub use schema::{Key, SectionInfo};
 pub use sections::{Config, Modem, Network, SECTIONS, System};
 pub use slice::{SLICE_DIR, daemons, load, load_slice, slice, slice_name};
 pub use values::{
-    Apn, Cidr, DialNumber, Hostname, InterfaceName, Mode, OpenPort, Pin, Protocol, Secret, Text,
+    Apn, Auth, Cidr, DialMode, DialNumber, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort,
+    PdpType, Pin, Protocol, Secret, Text, UsbPath,
 };

@@ -2,7 +2,10 @@
 //! `cargo run -p config --example print > docs/failberry.example.toml`.
 
 use crate::schema::{section, sections};
-use crate::values::{Apn, Cidr, DialNumber, Hostname, InterfaceName, Mode, OpenPort, Pin, Secret, Text};
+use crate::values::{
+    Apn, Auth, Cidr, DialMode, DialNumber, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort,
+    PdpType, Pin, Secret, Text, UsbPath,
+};
 
 section! {
     /// The appliance itself.
@@ -15,18 +18,33 @@ section! {
 section! {
     /// The cellular stick and the phone provider.
     Modem "modem" for ["modem-dialer"] {
-        /// Access point name, from the phone provider. Not set: what the stick has stored.
+        /// Access point name, from the phone provider. Not set: looked up by the SIM card's network, or
+        /// else what the stick has stored.
         apn "apn": Option<Apn> = None, like "\"internet\"";
         /// User name, only if the provider asks for one.
         user "user": Option<Text> = None, like "\"web\"";
         /// Password, only if the provider asks for one.
         password "password": Option<Secret<Text>> = None, like "\"web\"";
+        /// Which login the provider may ask for: "any", "pap" or "chap".
+        auth "auth": Auth = Auth::default(), like "\"any\"";
+        /// Addresses to ask for: "ipv4", "ipv6" or "ipv4v6". Older sticks and many providers refuse
+        /// anything but "ipv4".
+        pdp_type "pdp-type": PdpType = PdpType::default(), like "\"ipv4\"";
         /// PIN of the SIM, 4 to 8 digits in quotes. Never tried twice, never with fewer than 3 tries left.
         pin "pin": Option<Secret<Pin>> = None, like "\"0000\"";
         /// Use foreign networks too. This can be expensive.
         roaming "roaming": bool = false, like "false";
         /// What is dialled for a data call. Leave it unless the provider says otherwise.
         dial_number "dial-number": DialNumber = DialNumber::default(), like "\"*99#\"";
+        /// "always", or "on-demand": stay down until the wired line fails or somebody asks for a call,
+        /// for plans that are paid by the day.
+        dial "dial": DialMode = DialMode::default(), like "\"always\"";
+        /// On demand: hang up when the wired line has been back for so long, 10 to 86400.
+        idle_hangup "idle-hangup-seconds": IdleHangup = IdleHangup::default(), like "120";
+        /// With several sticks: use only the one plugged in here. `failberry status` shows the paths.
+        usb_path "usb-path": Option<UsbPath> = None, like "\"1-1.2\"";
+        /// With several sticks: use only the one with this IMEI.
+        imei "imei": Option<Imei> = None, like "\"490154203237518\"";
     }
 }
 

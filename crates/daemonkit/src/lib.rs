@@ -16,6 +16,7 @@ pub use arguments::Arguments;
 pub use logging::init as init_logging;
 pub use run::run;
 pub use start::start;
+pub use watch::REQUEST_LIMIT;
 
 use std::os::fd::BorrowedFd;
 
@@ -61,6 +62,13 @@ pub enum Event {
     SnapshotChanged(String),
     /// Somebody with the right to do so asked for something by this name.
     Request(String),
+    /// The same with something to say: the file was not empty.
+    RequestWith {
+        /// What is asked for.
+        name: String,
+        /// The file's content, at most [`REQUEST_LIMIT`] bytes of text.
+        content: String,
+    },
     /// A child process ended; which one, `waitpid` tells.
     ChildEnded,
     /// SIGHUP.

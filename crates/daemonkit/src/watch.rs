@@ -1,11 +1,13 @@
 //! inotify on the snapshots a daemon follows and on its own requests.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use snapshot::DIRECTORY;
 use sysio::Root;
@@ -14,6 +16,8 @@ use crate::Event;
 
 /// A turn takes at most this many requests; the rest wait for the next one.
 const REQUESTS_A_TURN: usize = 16;
+/// The most a request may have to say; an AT command is a tenth of it.
+pub const REQUEST_LIMIT: u64 = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -74,11 +78,74 @@ impl Watch {
             if name.starts_with('.') {
                 continue;
             }
-            match fs::remove_file(entry.path()) {
-                Ok(()) => events.push(Event::Request(name)),
-                Err(error) => log::warn!("take request {name}: {error}"),
+            let content = content(&entry.path());
+            if let Err(error) = fs::remove_file(entry.path()) {
+                log::warn!("take request {name}: {error}");
+                continue;
+            }
+            match content {
+                Ok(content) if content.is_empty() => events.push(Event::Request(name)),
+                Ok(content) => events.push(Event::RequestWith { name, content }),
+                Err(error) => log::warn!("read request {name}: {error}; it is dropped"),
             }
         }
         events
+    }
+}
+
+/// What a request says. The folder is root's; a file in it that is somebody else's came by a link
+/// or a rename that nobody should have been able to make, and is not listened to.
+fn content(path: &Path) -> io::Result<String> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let data = file.metadata()?;
+    let folder = path.parent().map_or_else(|| Err(io::ErrorKind::NotFound.into()), fs::metadata)?;
+    if !data.is_file() || data.uid() != folder.uid() {
+        return Err(io::Error::other("not a file of the folder's owner"));
+    }
+    let mut content = String::new();
+    file.take(REQUEST_LIMIT + 1).read_to_string(&mut content)?;
+    if content.len() as u64 > REQUEST_LIMIT {
+        return Err(io::Error::other(format!("more than {REQUEST_LIMIT} bytes")));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watched() -> (tempfile::TempDir, PathBuf, Watch) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        let requests = root.path(DIRECTORY).join("requests/tester");
+        fs::create_dir_all(&requests).unwrap();
+        let watch = Watch::new(&root, "tester", false).unwrap();
+        (dir, requests, watch)
+    }
+
+    #[test]
+    fn a_request_may_say_something_and_is_gone_once_taken() {
+        let (_dir, requests, watch) = watched();
+        fs::write(requests.join("redial"), "").unwrap();
+        assert_eq!(watch.take(&[]), [Event::Request("redial".into())]);
+        fs::write(requests.join("at-1"), "AT+CSQ").unwrap();
+        let said = Event::RequestWith { name: "at-1".into(), content: "AT+CSQ".into() };
+        assert_eq!(watch.take(&[]), [said]);
+        assert_eq!(watch.take(&[]), []);
+        assert_eq!(fs::read_dir(&requests).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_too_long_no_text_or_a_link_is_dropped() {
+        let (dir, requests, watch) = watched();
+        fs::write(requests.join("long"), vec![b'x'; 2000]).unwrap();
+        fs::write(requests.join("binary"), [0xff, 0xfe]).unwrap();
+        let secret = dir.path().join("secret");
+        fs::write(&secret, "x").unwrap();
+        std::os::unix::fs::symlink(&secret, requests.join("link")).unwrap();
+        assert_eq!(watch.take(&[]), []);
+        assert_eq!(fs::read_dir(&requests).unwrap().count(), 0);
+        assert!(secret.exists());
     }
 }

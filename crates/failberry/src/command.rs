@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use lexopt::Arg;
 use sysio::Root;
 
-use crate::{config_check, exit, import, redial, status};
+use crate::{config_check, exit, import, modem, redial, status};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -16,10 +16,16 @@ usage: failberry COMMAND
   config check FILE    every mistake in a failberry.toml; exit 78 when there is one
   config import        take failberry.toml and authorized_keys from the card (run at boot)
   redial               hang up and call again
+  modem                the stick: model, network, signal, link
+  modem at 'AT+CSQ'    ask the stick something, also during the call; root only
+  modem disable-cdrom  switch a ZTE stick's CD-ROM off for good, after a warning (--yes)
+  modem enable-cdrom   bring it back
 
   -h, --help           this text
   -V, --version        the version
 ";
+
+const JSON: &str = "--json belongs to status";
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +43,19 @@ pub enum Command {
     ConfigImport(Root),
     /// Ask the dialer to call again.
     Redial(Root),
+    /// Show the stick.
+    Modem(Root),
+    /// Ask the stick.
+    ModemAt(Root, String),
+    /// Switch the stick's CD-ROM, persistently.
+    ModemCdrom {
+        /// The system.
+        root: Root,
+        /// Off or on.
+        disable: bool,
+        /// Whether the warning was read.
+        yes: bool,
+    },
     /// Print the help.
     Help,
     /// Print the version.
@@ -50,7 +69,7 @@ impl Command {
     /// If they make no command.
     pub fn parse<I: IntoIterator<Item = OsString>>(words: I) -> Result<Self, lexopt::Error> {
         let mut parser = lexopt::Parser::from_args(words);
-        let (mut root, mut json, mut verbs) = (Root::system(), false, Vec::new());
+        let (mut root, mut json, mut yes, mut verbs) = (Root::system(), false, false, Vec::new());
         while let Some(arg) = parser.next()? {
             match arg {
                 Arg::Short('h') | Arg::Long("help") => return Ok(Self::Help),
@@ -58,6 +77,7 @@ impl Command {
                 // For tests and for looking into another system's files; not in the help.
                 Arg::Long("root") => root = Root::at(parser.value()?),
                 Arg::Long("json") => json = true,
+                Arg::Long("yes") => yes = true,
                 Arg::Value(verb) => verbs.push(verb),
                 other => return Err(other.unexpected()),
             }
@@ -68,11 +88,27 @@ impl Command {
             ["config", "check", _] => Self::ConfigCheck(PathBuf::from(&verbs[2])),
             ["config", "import"] => Self::ConfigImport(root),
             ["redial"] => Self::Redial(root),
+            ["modem"] => Self::Modem(root),
+            ["modem", "at", command] => Self::ModemAt(root, (*command).to_owned()),
+            ["modem", "at"] => return Err("modem at needs a command, such as 'AT+CSQ'".into()),
+            ["modem", "at", ..] => return Err("modem at takes one command: put it in quotes".into()),
+            ["modem", "disable-cdrom"] => {
+                return if json {
+                    Err(JSON.into())
+                } else {
+                    Ok(Self::ModemCdrom { root, disable: true, yes })
+                };
+            }
+            ["modem", "enable-cdrom"] => Self::ModemCdrom { root, disable: false, yes: false },
             ["config", "check"] => return Err("config check needs a file".into()),
             [] => return Err("a command is missing".into()),
             _ => return Err(format!("unknown command {:?}", words.join(" ")).into()),
         };
-        if json { Err("--json belongs to status".into()) } else { Ok(command) }
+        match (json, yes) {
+            (true, _) => Err(JSON.into()),
+            (_, true) => Err("--yes belongs to modem disable-cdrom".into()),
+            _ => Ok(command),
+        }
     }
 
     /// Does it; what went wrong is told on standard error.
@@ -90,6 +126,9 @@ impl Command {
             Self::ConfigCheck(file) => config_check::run(&file),
             Self::ConfigImport(root) => import::run(&root),
             Self::Redial(root) => redial::run(&root),
+            Self::Modem(root) => modem::status(&root),
+            Self::ModemAt(root, command) => modem::at(&root, &command),
+            Self::ModemCdrom { root, disable, yes } => modem::cdrom(&root, disable, yes),
         };
         ExitCode::from(code)
     }
@@ -112,6 +151,16 @@ mod tests {
         assert_eq!(parse(&["config", "import"]).unwrap(), Command::ConfigImport(root.clone()));
         assert_eq!(parse(&["redial"]).unwrap(), Command::Redial(root));
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
+        let root = Root::system();
+        assert_eq!(parse(&["modem"]).unwrap(), Command::Modem(root.clone()));
+        assert_eq!(
+            parse(&["modem", "at", "AT+CSQ"]).unwrap(),
+            Command::ModemAt(root.clone(), "AT+CSQ".into())
+        );
+        let switch = |disable, yes| Command::ModemCdrom { root: Root::system(), disable, yes };
+        assert_eq!(parse(&["modem", "disable-cdrom", "--yes"]).unwrap(), switch(true, true));
+        assert_eq!(parse(&["modem", "disable-cdrom"]).unwrap(), switch(true, false));
+        assert_eq!(parse(&["modem", "enable-cdrom"]).unwrap(), switch(false, false));
     }
 
     #[test]
@@ -125,6 +174,11 @@ mod tests {
             &["config", "check"],
             &["config", "check", "a", "b"],
             &["redial", "--json"],
+            &["redial", "--yes"],
+            &["modem", "at"],
+            &["modem", "at", "AT", "+CSQ"],
+            &["modem", "disable-cdrom", "--json"],
+            &["modem", "x"],
         ];
         for words in wrong {
             assert!(parse(words).is_err(), "{words:?}");

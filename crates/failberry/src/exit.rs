@@ -2,7 +2,8 @@
 
 /// All is well.
 pub const OK: u8 = 0;
-/// `status`: works, but not as it should, or part of it is unknown.
+/// `status`: works, but not as it should, or part of it is unknown; `modem`: not connected;
+/// `modem at`: the stick answered with an error.
 pub const DEGRADED: u8 = 1;
 /// `status`: something does not work.
 pub const FAILED: u8 = 2;

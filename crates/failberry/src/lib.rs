@@ -5,6 +5,7 @@ mod command;
 mod config_check;
 pub mod exit;
 pub mod import;
+mod modem;
 mod redial;
 pub mod status;
 

@@ -2,31 +2,35 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use daemonkit::{Daemon, Event as LoopEvent, Interest};
 use modem_proto::Command;
 use modem_proto::codec::{Codec, Heard};
-use modem_proto::machine::{Action, Event, Machine, Port, SessionEnd};
+use modem_proto::machine::{Action, Apn, Dial, Event, Machine, Network, Port, SessionEnd, Settings, State};
+use modem_proto::monitor::Measurement;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use snapshot::Report;
-use sysio::{Monotonic, Root, clock, file};
+use sysio::{Monotonic, Root, clock};
 
-use crate::config::{Credentials, ModemConfig};
-use crate::ports::{bus, ppp, serial::Serial, uevents::Uevents};
+use crate::config::{self, Credentials, ModemConfig};
+use crate::monitor::{self, Monitor, News, Phase};
+use crate::pin_record::PinRecord;
+use crate::ports::{bus, opening::Opening, ppp, serial::Serial, uevents::Uevents};
 use crate::quirks::Quirk;
-use crate::{Error, RUN_DIRECTORY, ip_up, status};
+use crate::{Error, RUN_DIRECTORY, apn, ip_up, status, wired};
 
-/// The PIN that was sent and not yet accepted; on disk, so that no crash and no power cut makes
-/// the SIM lose a second try.
-const PIN_RECORD: &str = "/data/failberry/modem-dialer/pin-sent";
-/// The request that asks for a fresh call.
+/// Requests without content: a fresh call, a call on demand, its end.
 const REDIAL: &str = "redial";
+const DIAL: &str = "dial";
+const HANG_UP: &str = "hangup";
+/// How often the wired line's snapshot is looked at for having become too old to count.
+const WIRED_LOOK: Duration = Duration::from_secs(10);
 /// Plugging in one stick makes some dozen kernel events; one look answers all of them.
 const SETTLE: Duration = Duration::from_millis(100);
 /// A chain of actions without waiting is shorter; more is a fault in the machine, and logged.
@@ -35,23 +39,33 @@ const LONGEST_CHAIN: usize = 64;
 const SERIAL: usize = 0;
 const UEVENTS: usize = 1;
 const LINK: usize = 2;
+const OPENING: usize = 3;
 
 /// The daemon.
 #[derive(Debug)]
 pub struct Driver {
     root: Root,
     quirks: Vec<Quirk>,
+    config_path: PathBuf,
+    settings: Settings,
     credentials: Credentials,
-    pin: Option<modem_proto::machine::Pin>,
+    complaints: status::Complaints,
+    /// What is known of the provider of a SIM without a configured access point.
+    provider: Option<apn::Access>,
     machine: Machine,
     codec: Codec,
     serial: Option<(Port, Serial)>,
+    opening: Option<(Port, Opening)>,
+    /// Killed and not yet gone.
+    abandoned: Vec<ppp::Abandoned>,
     session: Option<ppp::Session>,
     files: ppp::Files,
     uevents: Option<Uevents>,
     links: Inotify,
+    second: Monitor,
     scan_at: Option<Monotonic>,
-    pin_record: PathBuf,
+    wired_at: Monotonic,
+    pin_record: PinRecord,
     stopping: bool,
 }
 
@@ -61,33 +75,40 @@ impl Driver {
     /// # Errors
     /// If the folder that pppd's addresses arrive in cannot be watched.
     pub fn new(root: Root, config: ModemConfig, quirks: Vec<Quirk>) -> Result<Self, Error> {
-        let ModemConfig { mut settings, credentials } = config;
-        let pin_record = root.path(PIN_RECORD);
-        settings.pin_refused_before =
-            settings.pin.as_ref().is_some_and(|pin| match fs::read_to_string(&pin_record) {
-                Ok(sent) => sent.trim() == pin.digits(),
-                // A record that cannot be read may be of this very PIN: not at the SIM's cost.
-                Err(error) => error.kind() != io::ErrorKind::NotFound,
-            });
+        let ModemConfig { path, mut settings, credentials } = config;
+        let pin_record = PinRecord::new(&root);
+        settings.pins_spent = settings.pin.as_ref().map(|pin| pin_record.spent(pin)).unwrap_or_default();
         let uevents = Uevents::listen()
             .inspect_err(|error| log::info!("listen for kernel events: {error}; looking from time to time"))
             .ok();
         Ok(Self {
             links: watch(&root)?,
             files: ppp::Files::new(&root),
-            pin: settings.pin.clone(),
-            machine: Machine::new(settings, clock::now()),
+            machine: Machine::new(settings.clone(), clock::now()),
+            config_path: path,
+            settings,
+            complaints: status::Complaints::default(),
+            provider: None,
+            second: Monitor::new(&root),
             root,
             quirks,
             credentials,
             codec: Codec::default(),
             serial: None,
+            opening: None,
+            abandoned: Vec::new(),
             session: None,
             uevents,
             scan_at: None,
+            wired_at: clock::now(),
             pin_record,
             stopping: false,
         })
+    }
+
+    /// Files of `hardware/modems` that could not be used, for the status.
+    pub fn complain_of_quirks(&mut self, problems: Vec<String>) {
+        self.complaints.quirks = problems;
     }
 
     fn step(&mut self, now: Monotonic, event: Event) {
@@ -116,7 +137,7 @@ impl Driver {
         if self.machine.attempt() > attempts_before
             && let Some(trouble) = self.machine.trouble(now)
         {
-            log::info!("try {} failed: {}", self.machine.attempt(), status::words(&trouble));
+            log::info!("try {} failed: {}", self.machine.attempt(), trouble);
         }
     }
 
@@ -125,11 +146,9 @@ impl Driver {
             Action::Scan => return Some(Event::Bus(bus::scan(&self.root, &self.quirks))),
             Action::SwitchMode { usb_path, id } => {
                 log::info!("{usb_path} {id}: still a CD-ROM: switching it");
-                if let Err(error) = bus::switch_mode(&self.root, &self.quirks, &id) {
-                    log::warn!("switch {usb_path} {id}: {error}");
-                }
+                self.switch_mode(usb_path, id);
             }
-            Action::Open(port) => return Some(Event::Opened(self.open(port))),
+            Action::Open(port) => return self.open(port).err().map(|why| Event::Opened(Err(why))),
             Action::Send(command) => return self.send(&command),
             Action::SettlePin => self.settle_pin(),
             Action::Close => self.close(),
@@ -138,6 +157,8 @@ impl Driver {
                 return Some(Event::SessionEnded(SessionEnd::NotStarted(why)));
             }
             Action::StartSession => return self.start_session(),
+            Action::KillSession => self.kill_session(),
+            Action::LookUpApn { imsi } => return Some(Event::AccessPoint(self.look_up(&imsi))),
             Action::EndSession => match &mut self.session {
                 Some(session) => session.end(now),
                 None => return Some(Event::SessionEnded(SessionEnd::Code(0))),
@@ -146,29 +167,81 @@ impl Driver {
         None
     }
 
-    /// Gone for good, also after a power cut in the next moment.
     fn settle_pin(&self) {
-        let gone = fs::remove_file(&self.pin_record)
-            .and_then(|()| fs::File::open(self.pin_record.parent().unwrap_or(Path::new("/")))?.sync_all());
-        if let Err(error) = gone
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            log::warn!("remove {}: {error}", self.pin_record.display());
+        let Some(pin) = &self.settings.pin else { return };
+        if let Err(error) = self.pin_record.settle(pin, self.machine.sim()) {
+            log::warn!("change {}: {error}", self.pin_record.path().display());
         }
     }
 
+    /// In a thread, because it takes seconds; what comes of it, the bus shows.
+    fn switch_mode(&self, usb_path: String, id: String) {
+        let (root, quirks) = (self.root.clone(), self.quirks.clone());
+        let switch = move || {
+            if let Err(error) = bus::switch_mode(&root, &quirks, &id) {
+                log::warn!("switch {usb_path} {id}: {error}");
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("mode-switch".to_owned()).spawn(switch) {
+            log::warn!("switch a stick: no thread: {error}");
+        }
+    }
+
+    /// The access point of a SIM.
+    fn look_up(&mut self, imsi: &str) -> Option<Apn> {
+        self.provider = apn::lookup(&self.root, imsi)
+            .inspect_err(|error| log::warn!("look up the access point of the SIM: {error}"))
+            .ok()
+            .flatten();
+        let access = self.provider.as_ref()?;
+        log::info!("access point {} of {}, by the SIM", access.apn.as_str(), access.provider);
+        Apn::new(access.apn.as_str())
+    }
+
+    /// The configured login, or else the one the SIM's provider wants.
+    fn login(&self) -> Credentials {
+        match self.provider.as_ref().filter(|_| self.settings.apn.is_none()) {
+            Some(access) => self.credentials.or(access),
+            None => self.credentials.clone(),
+        }
+    }
+
+    fn kill_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            log::info!("pppd {} is killed: the stick does not hear its goodbye", session.pid());
+            self.abandoned.extend(session.kill());
+        }
+    }
+
+    /// Begins to open; a thread does it, because a dead stick keeps it waiting.
     fn open(&mut self, port: Port) -> Result<(), String> {
         // A pppd that is still saying goodbye would talk into the dialogue.
-        self.session = None;
+        self.kill_session();
         self.close();
+        self.second.give_up(clock::now(), &port);
         let path = self.root.path("/dev").join(&port.name);
-        let serial = Serial::open(&path).map_err(|error| format!("open {}: {error}", path.display()))?;
-        self.codec.reset();
-        self.serial = Some((port, serial));
+        let opening =
+            Opening::begin(path.clone()).map_err(|error| format!("open {}: {error}", path.display()))?;
+        self.opening = Some((port, opening));
         Ok(())
     }
 
+    fn on_opened(&mut self, now: Monotonic) {
+        let Some(result) = self.opening.as_ref().and_then(|(_, opening)| opening.take()) else { return };
+        let Some((port, _)) = self.opening.take() else { return };
+        let result = match result {
+            Ok(serial) => {
+                self.codec.reset();
+                self.serial = Some((port, serial));
+                Ok(())
+            }
+            Err(error) => Err(format!("open {}: {error}", port.name)),
+        };
+        self.step(now, Event::Opened(result));
+    }
+
     fn close(&mut self) {
+        self.opening = None;
         self.serial = None;
         self.codec.reset();
     }
@@ -177,7 +250,7 @@ impl Driver {
         if command.carries_pin()
             && let Err(error) = self.record_pin()
         {
-            log::error!("write {}: {error}; the PIN is not sent", self.pin_record.display());
+            log::error!("write {}: {error}; the PIN is not sent", self.pin_record.path().display());
             return Some(Event::PinNotRecorded);
         }
         let Some((port, serial)) = &mut self.serial else {
@@ -192,15 +265,17 @@ impl Driver {
     }
 
     fn record_pin(&self) -> io::Result<()> {
-        let digits = self.pin.as_ref().map(modem_proto::machine::Pin::digits).unwrap_or_default();
-        file::write_durable(&self.pin_record, digits.as_bytes(), 0o600)
+        match &self.settings.pin {
+            Some(pin) => self.pin_record.add(pin, self.machine.sim()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn start_session(&mut self) -> Option<Event> {
         let Some((port, serial)) = &self.serial else {
             return Some(Event::SessionEnded(SessionEnd::NotStarted("the port is not open".to_owned())));
         };
-        let started = serial.share().and_then(|fd| ppp::Session::start(&self.files, fd, &self.credentials));
+        let started = serial.share().and_then(|fd| ppp::Session::start(&self.files, fd, &self.login()));
         match started {
             Ok(session) => {
                 log::info!("pppd {} on {}", session.pid(), port.name);
@@ -238,13 +313,16 @@ impl Driver {
 
     fn on_link(&mut self, now: Monotonic) {
         while self.links.read_events().is_ok_and(|events| !events.is_empty()) {}
-        let link = self.session.as_ref().and_then(|session| ip_up::read(&self.files.link, session.pid()));
-        if let Some(link) = link {
-            self.step(now, Event::SessionUp(link));
+        let Some(session) = &self.session else { return };
+        match ip_up::read(&self.files.directory, session.pid()) {
+            ip_up::Said::Nothing => {}
+            ip_up::Said::Up(link) => self.step(now, Event::SessionUp(link)),
+            ip_up::Said::Down => self.step(now, Event::LinkDown),
         }
     }
 
     fn on_child(&mut self, now: Monotonic) {
+        self.abandoned.retain(|pppd| !pppd.is_gone());
         if let Some(end) = self.session.as_mut().and_then(ppp::Session::ended) {
             log::info!("pppd ended: {end:?}");
             self.session = None;
@@ -257,18 +335,83 @@ impl Driver {
             session.enforce(now);
         }
         self.on_child(now);
+        self.second.tick(now);
         if self.scan_at.is_some_and(|at| now >= at) {
             self.scan_at = None;
             self.scan(now);
+        }
+        if self.on_demand() && now >= self.wired_at {
+            self.look_at_wired(now);
         }
         if now >= self.machine.next_deadline() {
             self.step(now, Event::Tick);
         }
     }
 
+    fn on_demand(&self) -> bool {
+        self.settings.dial != Dial::Always
+    }
+
+    fn look_at_wired(&mut self, now: Monotonic) {
+        self.wired_at = now + WIRED_LOOK;
+        self.step(now, Event::Wired(wired::read(&self.root, now)));
+    }
+
+    fn on_request(&mut self, now: Monotonic, name: &str) {
+        let event = match name {
+            REDIAL => Event::Redial,
+            DIAL | HANG_UP if !self.on_demand() => {
+                return log::warn!("request {name:?}: modem.dial is \"always\"; set it to \"on-demand\"");
+            }
+            DIAL => Event::Dial,
+            HANG_UP => Event::HangUp,
+            _ => return log::warn!("request {name:?}: unknown; {REDIAL}, {DIAL} and {HANG_UP} are known"),
+        };
+        log::info!("{name} requested");
+        self.step(now, event);
+    }
+
+    /// Takes the configuration anew; one with mistakes changes nothing.
+    fn reload(&mut self, now: Monotonic) {
+        let ModemConfig { mut settings, credentials, .. } = match config::load(&self.config_path) {
+            Ok(config) => config,
+            Err(error) => {
+                log::warn!("reload: {error}; the configuration in use is kept");
+                self.complaints.configuration = Some(error.to_string());
+                return;
+            }
+        };
+        self.complaints.configuration = None;
+        settings.pins_spent = settings.pin.as_ref().map(|pin| self.pin_record.spent(pin)).unwrap_or_default();
+        let fresh_call = credentials != self.credentials;
+        log::info!("reload: configuration taken");
+        self.settings = settings.clone();
+        self.credentials = credentials;
+        self.step(now, Event::Reconfigured { settings, fresh_call });
+        if self.on_demand() {
+            self.look_at_wired(now);
+        }
+    }
+
     fn scan(&mut self, now: Monotonic) {
         let bus = bus::scan(&self.root, &self.quirks);
         self.step(now, Event::Bus(bus));
+    }
+
+    /// Tells the second port how the dialer stands, and the dialer what came of it.
+    fn attend_second(&mut self, now: Monotonic) {
+        let phase = if self.stopping { Phase::Busy } else { Phase::of(self.machine.name()) };
+        let interface = match self.machine.state() {
+            State::Connected { link, .. } => Some(link.interface.as_str()),
+            _ => None,
+        };
+        self.second.follow(now, self.machine.modem(), self.machine.port(), phase, interface);
+        for news in self.second.take_news() {
+            match news {
+                News::Silent => self.step(now, Event::SecondPortSilent),
+                News::Measured(measured) => self.step(now, Event::Measured(network(measured))),
+            }
+        }
     }
 
     fn stop(&mut self, now: Monotonic) {
@@ -289,6 +432,8 @@ impl Daemon for Driver {
         if self.session.is_none() {
             interests.extend(self.serial.iter().map(|(_, serial)| Interest::read(serial.as_fd(), SERIAL)));
         }
+        interests.extend(self.opening.iter().map(|(_, opening)| Interest::read(opening.as_fd(), OPENING)));
+        interests.extend(self.second.interests());
         interests
     }
 
@@ -296,6 +441,9 @@ impl Daemon for Driver {
         match event {
             LoopEvent::Start => {
                 ppp::end_stale(&self.files);
+                if self.on_demand() {
+                    self.look_at_wired(now);
+                }
                 self.scan(now);
             }
             LoopEvent::Ready { token: SERIAL, .. } if self.session.is_none() => self.on_serial(now),
@@ -304,33 +452,61 @@ impl Daemon for Driver {
                     self.scan_at.get_or_insert(now + SETTLE);
                 }
             }
+            LoopEvent::Ready { token: OPENING, .. } => self.on_opened(now),
             LoopEvent::Ready { token: LINK, .. } => self.on_link(now),
+            LoopEvent::Ready { token: token @ (monitor::PORT | monitor::OPENING), .. } => {
+                self.second.ready(now, token);
+            }
+            LoopEvent::SnapshotChanged(_) if self.on_demand() => self.look_at_wired(now),
             LoopEvent::Ready { .. } | LoopEvent::SnapshotChanged(_) => {}
             LoopEvent::Deadline => self.on_deadline(now),
-            LoopEvent::Request(name) if name == REDIAL => {
-                log::info!("redial requested");
-                self.step(now, Event::Redial);
+            LoopEvent::Request(name) => self.on_request(now, &name),
+            LoopEvent::RequestWith { name, content } => {
+                if !self.second.request(now, &name, &content, &self.quirks) {
+                    log::warn!("request {name:?}: unknown, or it takes no content");
+                }
             }
-            LoopEvent::Request(name) => log::warn!("request {name:?}: unknown; {REDIAL} is known"),
             LoopEvent::ChildEnded => self.on_child(now),
-            LoopEvent::Reload => log::info!("reload: restart the unit to take a new configuration"),
+            LoopEvent::Reload => self.reload(now),
             LoopEvent::Terminate => self.stop(now),
         }
+        self.attend_second(now);
         Ok(())
     }
 
     fn deadline(&self) -> Option<Monotonic> {
         let kill_at = self.session.as_ref().and_then(ppp::Session::kill_at);
         let machine = (!self.stopping).then(|| self.machine.next_deadline());
-        [machine, kill_at, self.scan_at.filter(|_| !self.stopping)].into_iter().flatten().min()
+        let scan = self.scan_at.filter(|_| !self.stopping);
+        let wired = self.on_demand().then_some(self.wired_at);
+        [machine, kill_at, self.second.deadline(), scan, wired].into_iter().flatten().min()
     }
 
     fn report(&self, now: Monotonic) -> Report {
-        status::report(&self.machine, now)
+        let traffic = match self.machine.state() {
+            State::Connected { link, .. } => self.second.bytes(&link.interface),
+            _ => (None, None),
+        };
+        status::report(&self.machine, traffic, &self.complaints, now)
+    }
+
+    fn follows(&self) -> &[&str] {
+        &[wired::UPLINK]
     }
 
     fn finished(&self) -> bool {
         self.session.is_none()
+    }
+}
+
+fn network(measured: Measurement) -> Network {
+    Network {
+        registration: measured.registration,
+        operator: measured.operator,
+        operator_code: measured.operator_code,
+        technology: measured.technology,
+        signal_dbm: measured.signal_dbm,
+        measured_ms: measured.measured.map(Monotonic::as_millis),
     }
 }
 

@@ -7,9 +7,12 @@ pub mod apn;
 pub mod config;
 pub mod driver;
 pub mod ip_up;
+pub mod monitor;
+pub mod pin_record;
 pub mod ports;
 pub mod quirks;
 pub mod status;
+pub mod wired;
 
 pub use modem_proto::machine;
 
@@ -51,6 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     for problem in &quirks.problems {
         log::warn!("{problem}");
     }
+    let problems = quirks.problems.iter().map(ToString::to_string).collect();
     let mut driver = driver::Driver::new(arguments.root.clone(), config, quirks.models)?;
+    driver.complain_of_quirks(problems);
     Ok(daemonkit::run(&arguments.root, NAME, VERSION, &mut driver)?)
 }

@@ -1,49 +1,95 @@
 //! The machine in the words of the snapshot, and trouble in the words of people.
 
-use modem_proto::machine::{Machine, PinRefusal, State, Trouble};
+use modem_proto::machine::{Form, LinkKind, Machine, Recovery, State, Step, Stick, Stuck, Trouble};
 use serde_json::{Value, json};
 use snapshot::{Condition, Report, Severity};
 use sysio::Monotonic;
 
 /// A failed try or two is the day's business of a cellular link; this many in a row is trouble.
 const TROUBLE_AFTER: u32 = 5;
+const QUIRKS: &str = "modem-quirks-invalid";
+const CONFIGURATION: &str = "modem-config-kept";
 /// So much of the IMEI is enough to tell two sticks apart, and is no identity.
 const IMEI_TAIL: usize = 4;
 
+/// What is wrong outside the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Complaints {
+    /// Files of `hardware/modems` that could not be used.
+    pub quirks: Vec<String>,
+    /// Why the configuration in use is not the newest.
+    pub configuration: Option<String>,
+}
+
 /// What to publish.
-pub fn report(machine: &Machine, now: Monotonic) -> Report {
+pub fn report(
+    machine: &Machine,
+    traffic: (Option<u64>, Option<u64>),
+    complaints: &Complaints,
+    now: Monotonic,
+) -> Report {
     Report::new(machine.name())
         .condition(machine.trouble(now).map(|trouble| condition(&trouble, machine.attempt())))
-        .field("link", link(machine))
+        .condition(machine.stuck().map(stuck_condition))
+        .condition(quirks_condition(&complaints.quirks))
+        .condition(complaints.configuration.as_deref().map(configuration_condition))
+        .field("link", link(machine, traffic))
         .field("modem", modem(machine))
+        .field("modems", modems(machine))
         .field("network", network(machine))
         .field("attempt", machine.attempt())
         .field("retry_at_ms", retry_at(machine))
+        .field("stuck", machine.stuck().map_or(Value::Null, stuck))
+        .field("recovery", machine.recovery().map_or(Value::Null, recovery))
 }
 
-fn link(machine: &Machine) -> Value {
+fn link(machine: &Machine, (rx_bytes, tx_bytes): (Option<u64>, Option<u64>)) -> Value {
     let State::Connected { link, .. } = machine.state() else { return Value::Null };
     json!({
         "interface": link.interface,
+        "kind": match link.kind {
+            LinkKind::Ppp => "ppp",
+            LinkKind::NetworkCard => "network-card",
+        },
         "local": link.local,
         "remote": link.remote,
+        "ipv6": link.ipv6.map(|(local, remote)| json!({"local": local, "remote": remote})),
         "dns": link.dns,
         "mtu": link.mtu,
+        "rx_bytes": rx_bytes,
+        "tx_bytes": tx_bytes,
     })
 }
 
 fn modem(machine: &Machine) -> Value {
-    let Some(modem) = machine.modem() else { return Value::Null };
+    let Some(stick) = machine.modem() else { return Value::Null };
     let identity = machine.identity();
     let tail = identity.imei.as_ref().map(|imei| &imei[imei.len().saturating_sub(IMEI_TAIL)..]);
     json!({
-        "usb_path": modem.usb_path,
-        "id": modem.id,
-        "model": identity.model.as_ref().unwrap_or(&modem.model),
+        "usb_path": stick.usb_path,
+        "id": stick.id,
+        "kind": match stick.form {
+            Form::NetworkCard { .. } => "network-card",
+            Form::Serial { .. } | Form::CdRom => "serial",
+        },
+        "model": identity.model.as_ref().unwrap_or(&stick.model),
         "manufacturer": identity.manufacturer,
         "imei_tail": tail,
         "port": machine.port().map(|port| &port.name),
     })
+}
+
+fn modems(machine: &Machine) -> Value {
+    let chosen = machine.chosen().map(|stick| &stick.usb_path);
+    let one = |stick: &Stick| {
+        json!({
+            "usb_path": stick.usb_path,
+            "id": stick.id,
+            "model": stick.model,
+            "chosen": chosen == Some(&stick.usb_path),
+        })
+    };
+    machine.sticks().iter().map(one).collect()
 }
 
 fn network(machine: &Machine) -> Value {
@@ -51,7 +97,10 @@ fn network(machine: &Machine) -> Value {
     json!({
         "registration": network.registration.map(modem_proto::parse::Registration::word),
         "operator": network.operator,
+        "operator_code": network.operator_code,
+        "technology": network.technology,
         "signal_dbm": network.signal_dbm,
+        "measured_ms": network.measured_ms,
     })
 }
 
@@ -60,6 +109,55 @@ fn retry_at(machine: &Machine) -> Value {
         State::Waiting { until } | State::Blocked { until } => json!(until.as_millis()),
         _ => Value::Null,
     }
+}
+
+fn stuck(stuck: &Stuck) -> Value {
+    json!({
+        "usb_path": stuck.usb_path,
+        "id": stuck.id,
+        "since_ms": stuck.since.as_millis(),
+        "reason": stuck.reason,
+    })
+}
+
+fn recovery(recovery: &Recovery) -> Value {
+    let step = |step: &Step| {
+        json!({
+            "rung": step.rung,
+            "action": step.action,
+            "started_ms": step.started.as_millis(),
+            "ended_ms": step.ended.map(Monotonic::as_millis),
+            "outcome": step.outcome,
+        })
+    };
+    json!({
+        "since_ms": recovery.since.as_millis(),
+        "cause": recovery.cause,
+        "steps": recovery.steps.iter().map(step).collect::<Vec<_>>(),
+        "dropped": recovery.dropped,
+        "ended_ms": recovery.ended.map(Monotonic::as_millis),
+    })
+}
+
+fn stuck_condition(stuck: &Stuck) -> Condition {
+    let detail = format!(
+        "{} at USB path {}: {}; hub-reset resets it, nothing to do yet",
+        stuck.id, stuck.usb_path, stuck.reason
+    );
+    Condition::new("modem-stuck", Severity::Warning, "the stick needs a reset from outside", detail)
+}
+
+fn quirks_condition(problems: &[String]) -> Option<Condition> {
+    if problems.is_empty() {
+        return None;
+    }
+    let detail = format!("{}; these files are left out, correct or remove them", problems.join("; "));
+    Some(Condition::new(QUIRKS, Severity::Warning, "a file about a stick cannot be used", detail))
+}
+
+fn configuration_condition(error: &str) -> Condition {
+    let detail = format!("{error}; the one in use is kept");
+    Condition::new(CONFIGURATION, Severity::Warning, "the new configuration cannot be used", detail)
 }
 
 fn condition(trouble: &Trouble, attempt: u32) -> Condition {
@@ -79,6 +177,18 @@ fn condition(trouble: &Trouble, attempt: u32) -> Condition {
             Severity::Error,
             "no usable SIM card",
             "put the SIM in, contacts towards the board",
+        ),
+        Trouble::SimFailed(_) => (
+            "modem-sim-failed",
+            patient,
+            "the SIM card does not work",
+            "the stick is restarted; if this stays, clean the contacts or try the SIM in a phone",
+        ),
+        Trouble::OtherStick(_) => (
+            "modem-other-stick",
+            Severity::Error,
+            "the configured stick is not there",
+            "plug it in, or change modem.usb-path or modem.imei in failberry.toml",
         ),
         Trouble::Locked(_) => (
             "modem-sim-locked",
@@ -126,7 +236,7 @@ fn condition(trouble: &Trouble, attempt: u32) -> Condition {
             "modem-auth-refused",
             Severity::Error,
             "the provider refuses user and password",
-            "check modem.user and modem.password in failberry.toml",
+            "check modem.user, modem.password and modem.auth in failberry.toml",
         ),
         Trouble::CallFailed(_) => (
             "modem-call-failed",
@@ -135,37 +245,7 @@ fn condition(trouble: &Trouble, attempt: u32) -> Condition {
             "it is dialled again; if this stays, check the APN",
         ),
     };
-    Condition::new(id, severity, summary, format!("{}; {next}", words(trouble)))
-}
-
-/// Trouble in a few words.
-pub fn words(trouble: &Trouble) -> String {
-    match trouble {
-        Trouble::Absent => "no known USB id on the bus".to_owned(),
-        Trouble::NoAnswer(detail)
-        | Trouble::NoSim(detail)
-        | Trouble::AuthRefused(detail)
-        | Trouble::CallFailed(detail) => detail.clone(),
-        Trouble::Locked(what) => format!("it wants {what}"),
-        Trouble::PinRequired => "no PIN is configured".to_owned(),
-        Trouble::PinRefused(PinRefusal::Wrong) => "the SIM said it is wrong; it is not sent again".to_owned(),
-        Trouble::PinRefused(PinRefusal::FewTries(tries)) => {
-            format!("only {tries} tries are left, so it is not sent")
-        }
-        Trouble::PinRefused(PinRefusal::SentBefore) => {
-            "it was sent once and not accepted; it is not sent again".to_owned()
-        }
-        Trouble::PinRefused(PinRefusal::NotRecorded) => {
-            "the try could not be written to disk first, so it is not sent".to_owned()
-        }
-        Trouble::PukRequired => "too many wrong PINs were entered".to_owned(),
-        Trouble::NotRegistered(registration) => {
-            let state = registration.map_or("not said", modem_proto::parse::Registration::word);
-            format!("registration: {state}")
-        }
-        Trouble::RoamingOff => "modem.roaming is false".to_owned(),
-        Trouble::RegistrationDenied => "registration: denied".to_owned(),
-    }
+    Condition::new(id, severity, summary, format!("{trouble}; {next}"))
 }
 
 #[cfg(test)]
@@ -180,9 +260,11 @@ mod tests {
             Trouble::Absent,
             Trouble::NoAnswer(text()),
             Trouble::NoSim(text()),
+            Trouble::SimFailed(text()),
+            Trouble::OtherStick(text()),
             Trouble::Locked(text()),
             Trouble::PinRequired,
-            Trouble::PinRefused(PinRefusal::Wrong),
+            Trouble::PinRefused(modem_proto::machine::PinRefusal::Wrong),
             Trouble::PukRequired,
             Trouble::NotRegistered(None),
             Trouble::RoamingOff,
@@ -194,8 +276,9 @@ mod tests {
 
     #[test]
     fn every_condition_has_its_page() {
-        for trouble in every_trouble() {
-            let id = condition(&trouble, 0).id;
+        let of_troubles = every_trouble().into_iter().map(|trouble| condition(&trouble, 0).id);
+        let others = ["modem-stuck", QUIRKS, CONFIGURATION].map(str::to_owned);
+        for id in of_troubles.chain(others) {
             let page =
                 Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conditions").join(format!("{id}.md"));
             let text = std::fs::read_to_string(&page).unwrap_or_else(|e| panic!("{}: {e}", page.display()));

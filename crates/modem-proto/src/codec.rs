@@ -177,6 +177,7 @@ fn canonical(line: String, answer: Answer) -> String {
 fn belongs(line: &str, answer: Answer) -> bool {
     match answer {
         Answer::Final | Answer::Call => false,
+        Answer::Everything => true,
         Answer::Prefix(prefix) => line.starts_with(prefix),
         Answer::Registration(prefix) => parse::registration(line, prefix).is_some(),
         Answer::Text(prefix) => {

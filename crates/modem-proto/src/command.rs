@@ -3,14 +3,22 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::machine::{Apn, PdpType};
+
 /// Ordinary commands: wvdial gives 5 s, `ModemManager` 3 s to a probe.
 const ORDINARY: Duration = Duration::from_secs(5);
 /// The first words to a port; `ModemManager` probes with 3 s.
 const PROBE: Duration = Duration::from_secs(3);
 /// SIM questions take longer while the card starts; `ModemManager` gives `+CPIN?` 10 s.
 const SIM: Duration = Duration::from_secs(10);
-/// `ATD*99#` waits for PDP context activation: 3GPP TS 24.008 repeats T3380 (30 s) four times.
-const DIAL: Duration = Duration::from_secs(180);
+/// `ATD*99#` waits for PDP context activation. Networks answer within seconds; 3GPP TS 24.008
+/// repeats the request after 30 s (T3380). One repetition is waited for, not all four (150 s): a
+/// stick that has lost its tongue looks the same, and a fresh call asks again anyway.
+const DIAL: Duration = Duration::from_secs(45);
+/// Radio off and on takes some sticks ten seconds and more; `ModemManager` gives it 25 s and more.
+const RADIO: Duration = Duration::from_secs(30);
+/// Attaching: 3GPP TS 24.008 repeats the request after 15 s (T3310), four times.
+const ATTACH: Duration = Duration::from_secs(75);
 /// A network scan is not asked for, but some sticks ask the network for its name.
 const OPERATOR: Duration = Duration::from_secs(15);
 
@@ -25,6 +33,8 @@ pub enum Answer {
     Registration(&'static str),
     /// A line of text, on some sticks behind this prefix.
     Text(&'static str),
+    /// Every line until the final result: a person tells answers from URCs.
+    Everything,
     /// A call: its results count as final.
     Call,
 }
@@ -84,8 +94,29 @@ impl Command {
     }
 
     /// The access point of PDP context 1.
-    pub(crate) fn context(apn: &str) -> Self {
-        Self::new(format!("AT+CGDCONT=1,\"IP\",\"{apn}\""), Answer::Final, ORDINARY)
+    pub(crate) fn context(pdp_type: PdpType, apn: &Apn) -> Self {
+        let text = format!("AT+CGDCONT=1,\"{}\",\"{}\"", pdp_type.word(), apn.as_str());
+        Self::new(text, Answer::Final, ORDINARY)
+    }
+
+    /// The radio, off or on.
+    pub(crate) fn radio(text: &str) -> Self {
+        Self::new(text, Answer::Final, RADIO)
+    }
+
+    /// Leaving or joining the packet network.
+    pub(crate) fn attach(text: &str) -> Self {
+        Self::new(text, Answer::Final, ATTACH)
+    }
+
+    /// What a person wants to know; see [`crate::maintenance`].
+    pub(crate) fn maintenance(text: &str, limit: Duration) -> Self {
+        Self::new(text, Answer::Everything, limit)
+    }
+
+    /// Another limit.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// A call.

@@ -15,7 +15,7 @@ mod status;
 
 pub use driver::{Driver, Outcome, System};
 pub use machine::{Action, Event, Machine, Observation};
-pub use modem::{Cellular, Modem};
+pub use modem::{Cellular, Kind, Modem};
 pub use plan::{Change, Facts, PROTOCOL, Plan, difference, plan};
 pub use ports::Kernel;
 pub use settings::{Settings, load_settings};

@@ -262,7 +262,8 @@ mod tests {
 
     fn session() -> Modem {
         let dns = vec![ip("198.51.100.53"), ip("198.51.100.54")];
-        Modem::Known(Some(Cellular { interface: "ppp0".to_owned(), local: Some(ip("100.64.0.2")), dns }))
+        let (interface, local) = ("ppp0".to_owned(), Some(ip("100.64.0.2")));
+        Modem::Known(Some(Cellular { interface, kind: crate::Kind::Ppp, remote: None, local, dns }))
     }
 
     fn resolv(actions: &[Action]) -> Option<&str> {

@@ -7,13 +7,37 @@ use std::net::IpAddr;
 /// The cellular line as `modem-dialer` reports it while it is up.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Cellular {
-    /// pppd's interface.
+    /// pppd's interface, or the stick's own network card.
     pub interface: String,
+    /// Which of the two; a daemon that does not say has PPP.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The peer, or the gateway behind a network card.
+    #[serde(default)]
+    pub remote: Option<IpAddr>,
     /// Our address.
     pub local: Option<IpAddr>,
     /// The carrier's DNS servers.
     #[serde(default)]
     pub dns: Vec<IpAddr>,
+}
+
+/// What carries the cellular line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A point-to-point link: whatever goes in comes out at the peer.
+    #[default]
+    Ppp,
+    /// An Ethernet with a gateway in the stick.
+    NetworkCard,
+}
+
+impl Cellular {
+    /// Through whom the internet is reached; nobody has to be named on a point-to-point link.
+    pub(crate) fn gateway(&self) -> Option<IpAddr> {
+        self.remote.filter(|_| self.kind == Kind::NetworkCard)
+    }
 }
 
 /// What is known of the modem.
@@ -45,7 +69,9 @@ fn cellular(link: &serde_json::Value) -> Option<Cellular> {
             None
         }
     };
-    link.filter(|l| l.interface.starts_with("ppp") || l.interface.starts_with("wwan"))
+    let named = link.filter(|l| l.interface.starts_with("ppp") || l.interface.starts_with("wwan"));
+    // A card without a gateway leads nowhere.
+    named.filter(|l| l.kind == Kind::Ppp || l.remote.is_some())
 }
 
 #[cfg(test)]
@@ -60,6 +86,15 @@ mod tests {
         let read = cellular(&link).unwrap();
         assert_eq!(read.interface, "ppp0");
         assert_eq!(read.dns, ["198.51.100.53".parse::<IpAddr>().unwrap()]);
+        assert_eq!((read.kind, read.gateway()), (Kind::Ppp, None));
+    }
+
+    #[test]
+    fn a_network_card_is_reached_through_its_gateway() {
+        let link = json!({"interface": "wwan0", "kind": "network-card", "local": "192.168.8.100",
+                          "remote": "192.168.8.1", "dns": []});
+        let read = cellular(&link).unwrap();
+        assert_eq!(read.gateway(), Some("192.168.8.1".parse().unwrap()));
     }
 
     #[test]
@@ -68,5 +103,6 @@ mod tests {
         assert_eq!(cellular(&json!({"interface": "eth0", "local": "192.168.1.2"})), None);
         assert_eq!(cellular(&json!({"interface": "ppp0", "local": "nowhere"})), None);
         assert_eq!(cellular(&json!("ppp0")), None);
+        assert_eq!(cellular(&json!({"interface": "wwan0", "kind": "network-card"})), None);
     }
 }

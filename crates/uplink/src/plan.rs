@@ -87,8 +87,10 @@ pub fn plan(facts: &Facts, settings: &Settings, cellular: Option<&Cellular>) -> 
     if let Some(lan) = facts.link(&settings.lan).filter(|l| l.up) {
         plan.wired(facts, lan);
     }
-    if let Some(link) = cellular.and_then(|c| facts.link(&c.interface)).filter(|l| l.up) {
-        plan.cellular(facts, link, settings.cellular_metric);
+    if let Some(cellular) = cellular
+        && let Some(link) = facts.link(&cellular.interface).filter(|l| l.up)
+    {
+        plan.cellular(facts, link, cellular.gateway(), settings.cellular_metric);
     }
     plan
 }
@@ -108,15 +110,19 @@ impl Plan {
         self.answer_from(facts, lan, TABLE_WIRED, PRIORITY_WIRED);
     }
 
-    fn cellular(&mut self, facts: &Facts, link: &Link, metric: u32) {
+    fn cellular(&mut self, facts: &Facts, link: &Link, gateway: Option<IpAddr>, metric: u32) {
         for ipv4 in [true, false] {
+            // An Ethernet is left through a gateway of the same family only.
+            if gateway.is_some_and(|gateway| gateway.is_ipv4() != ipv4) {
+                continue;
+            }
             // Without an address of the family there is nothing to send from: pppd gives IPv6 a
             // link-local address only, the carrier's router advertisement makes the global one.
             if !facts.global_addresses(link.index).any(|a| a.is_ipv4() == ipv4) {
                 continue;
             }
             for (table, metric) in [(TABLE_MAIN, metric), (TABLE_CELLULAR, METRIC_OWN_TABLE)] {
-                self.routes.push(default_over(link, ipv4, table, metric));
+                self.routes.push(Route { gateway, ..default_over(link, ipv4, table, metric) });
             }
         }
         self.answer_from(facts, link, TABLE_CELLULAR, PRIORITY_CELLULAR);
@@ -168,6 +174,7 @@ fn replaced(old: &Route, plan: &Plan) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modem::Kind;
     use proptest::prelude::*;
 
     fn link(index: u32, name: &str) -> Link {
@@ -207,7 +214,31 @@ mod tests {
     }
 
     fn cellular() -> Cellular {
-        Cellular { interface: "ppp0".to_owned(), local: None, dns: Vec::new() }
+        Cellular { interface: "ppp0".to_owned(), kind: Kind::Ppp, remote: None, local: None, dns: Vec::new() }
+    }
+
+    #[test]
+    fn a_network_card_is_left_through_its_gateway_in_its_family_alone() {
+        let mut facts = facts();
+        facts.links.push(link(9, "wwan0"));
+        facts.addresses.push(address(9, "192.168.8.100", 24));
+        facts.addresses.push(address(9, "2001:db8:8::2", 64));
+        let gateway: IpAddr = "192.168.8.1".parse().unwrap();
+        let card = Cellular {
+            interface: "wwan0".to_owned(),
+            kind: Kind::NetworkCard,
+            remote: Some(gateway),
+            ..cellular()
+        };
+        let plan = plan(&facts, &Settings::backup("eth0"), Some(&card));
+        let out: Vec<_> = plan.routes.iter().filter(|r| r.link == Some(9)).collect();
+        assert_eq!(out.len(), 2);
+        assert!(out.iter().all(|r| r.gateway == Some(gateway) && r.is_default() && r.destination.is_ipv4()));
+        let source = Some(("192.168.8.100".parse().unwrap(), 32));
+        assert!(plan.rules.iter().any(|r| r.source == source && r.table == TABLE_CELLULAR));
+        let mut after = facts.clone();
+        apply(&mut after, &difference(&facts, &plan));
+        assert!(difference(&after, &plan).is_empty(), "applied twice, nothing is left to do");
     }
 
     fn apply(facts: &mut Facts, changes: &[Change]) {

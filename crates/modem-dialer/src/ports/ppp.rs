@@ -3,34 +3,38 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use modem_proto::machine::SessionEnd;
+use ::config::Auth;
+use modem_proto::machine::{PdpType, SessionEnd};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use sysio::{Monotonic, Root, file};
 
 use crate::RUN_DIRECTORY;
 use crate::config::Credentials;
-use crate::ip_up::PARAMETER;
+use crate::ip_up::{self, PARAMETER, SCRIPTS};
 
 const PPPD: &str = "/usr/sbin/pppd";
 /// pppd says goodbye to the peer (`lcp-max-terminate` requests, 3 s apart) and waits for its scripts.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// A killed process is gone at once, unless the kernel holds it; then going on is better.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
+const KILL_PATIENCE: Duration = Duration::from_millis(200);
 const REAP_INTERVAL: Duration = Duration::from_millis(10);
 
 /// pppd's options; the order does not matter. pppd(8) explains each.
 ///
-/// * A dead peer is noticed after 3 unanswered echoes, 5 s apart; under traffic none is sent. The
+/// * A dead peer is noticed after 3 unanswered echoes, 3 s apart; under traffic none is sent. The
 ///   peer is the stick itself (PPP ends there, 3GPP TS 27.060 section 7), so echoes cost no data.
 /// * Requests are repeated after 1 s, not 3: the wire is a USB cable. `ipcp-max-failure`: sticks
-///   refuse addresses until the network gave them some.
+///   refuse addresses until the network gave them some. A stick that answers no LCP within 10 s
+///   will not.
 /// * Routes and DNS are `uplink`'s business. Debian's own scripts in /etc/ppp stay out.
 /// * No header or payload compression: sticks do without, some choke on it.
 const OPTIONS: &str = "\
@@ -45,14 +49,13 @@ ipcp-accept-remote
 nodefaultroute
 usepeerdns
 noresolvconf
-+ipv6
 novj
 noccp
-lcp-echo-interval 5
+lcp-echo-interval 3
 lcp-echo-failure 3
 lcp-echo-adaptive
 lcp-restart 1
-lcp-max-configure 20
+lcp-max-configure 10
 lcp-max-terminate 2
 ipcp-restart 1
 ipcp-max-configure 30
@@ -61,9 +64,6 @@ nopersist
 maxfail 1
 unit 0
 ip-pre-up-script /nonexistent
-ip-down-script /nonexistent
-ipv6-up-script /nonexistent
-ipv6-down-script /nonexistent
 ";
 
 /// Where pppd's things are.
@@ -71,8 +71,8 @@ ipv6-down-script /nonexistent
 pub struct Files {
     options: PathBuf,
     pid: PathBuf,
-    /// Where [`crate::ip_up`] writes the addresses.
-    pub link: PathBuf,
+    /// Where [`crate::ip_up`] writes the addresses, and is linked to for pppd to call it.
+    pub directory: PathBuf,
     program: PathBuf,
     proc: PathBuf,
 }
@@ -84,9 +84,9 @@ impl Files {
         Self {
             options: directory.join("options"),
             pid: directory.join("pppd.pid"),
-            link: directory.join("link.json"),
             program: root.path(PPPD),
             proc: root.path("/proc"),
+            directory,
         }
     }
 }
@@ -97,6 +97,7 @@ pub struct Session {
     child: Child,
     files: Files,
     kill_at: Option<Monotonic>,
+    given_up: bool,
 }
 
 impl Session {
@@ -109,9 +110,9 @@ impl Session {
     /// # Errors
     /// Whatever writing its options or starting it reports.
     pub fn start(files: &Files, port: OwnedFd, credentials: &Credentials) -> io::Result<Self> {
-        let script = std::env::current_exe()?;
-        let _ = fs::remove_file(&files.link);
-        let options = options(credentials, &script, &files.link);
+        link_scripts(files)?;
+        ip_up::clear(&files.directory);
+        let options = options(credentials, &files.directory);
         file::write_atomic(&files.options, options.as_bytes(), 0o600)?;
         let child = Command::new(&files.program)
             .arg("file")
@@ -119,7 +120,7 @@ impl Session {
             .stdin(Stdio::from(port))
             .stdout(Stdio::null()) // it logs to syslog as well
             .spawn()?;
-        let session = Self { child, files: files.clone(), kill_at: None };
+        let session = Self { child, files: files.clone(), kill_at: None, given_up: false };
         file::write_atomic(&files.pid, session.pid().to_string().as_bytes(), 0o600)?;
         Ok(session)
     }
@@ -133,7 +134,7 @@ impl Session {
     pub fn ended(&mut self) -> Option<SessionEnd> {
         let status = self.child.try_wait().ok()??;
         let _ = fs::remove_file(&self.files.pid);
-        let _ = fs::remove_file(&self.files.link);
+        ip_up::clear(&self.files.directory);
         Some(match (status.code(), status.signal()) {
             (Some(code), _) => SessionEnd::Code(code),
             (None, signal) => SessionEnd::Signal(signal.unwrap_or_default()),
@@ -162,6 +163,25 @@ impl Session {
         }
     }
 
+    /// Ends it without a goodbye; what is left of it, if the kernel still holds it, is to be reaped.
+    pub fn kill(mut self) -> Option<Abandoned> {
+        self.given_up = self.finish();
+        self.given_up.then(|| Abandoned(self.child.id()))
+    }
+
+    /// Kills it and waits a moment; whether it is still there.
+    fn finish(&mut self) -> bool {
+        self.signal(Signal::SIGKILL);
+        let end = Instant::now() + KILL_PATIENCE;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() >= end {
+                return true;
+            }
+            thread::sleep(REAP_INTERVAL);
+        }
+        false
+    }
+
     fn signal(&self, signal: Signal) {
         let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
     }
@@ -170,25 +190,71 @@ impl Session {
 impl Drop for Session {
     /// Never leaves a pppd behind.
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(Some(_))) {
+        if self.given_up || matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        self.signal(Signal::SIGKILL);
-        let end = Instant::now() + KILL_PATIENCE;
-        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
-            thread::sleep(REAP_INTERVAL);
-        }
+        let _ = self.finish();
     }
 }
 
-fn options(credentials: &Credentials, script: &Path, link: &Path) -> String {
-    let lines = [
+/// A killed pppd the kernel has not let go of yet: it waits for a device that takes nothing.
+#[derive(Debug)]
+pub struct Abandoned(u32);
+
+impl Abandoned {
+    /// Takes note of its end; whether it is gone.
+    pub fn is_gone(&self) -> bool {
+        let pid = Pid::from_raw(self.0.cast_signed());
+        !matches!(waitpid(pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+    }
+}
+
+/// The names pppd calls this program by; the name says what happened.
+fn link_scripts(files: &Files) -> io::Result<()> {
+    let program = std::env::current_exe()?;
+    for script in SCRIPTS {
+        let link = files.directory.join(script);
+        if fs::read_link(&link).is_ok_and(|target| target == program) {
+            continue;
+        }
+        let _ = fs::remove_file(&link);
+        symlink(&program, &link)?;
+    }
+    Ok(())
+}
+
+fn options(credentials: &Credentials, directory: &Path) -> String {
+    let mut lines = vec![
         format!("user {}", quoted(&credentials.user)),
         format!("password {}", quoted(credentials.password())),
-        format!("ip-up-script {}", quoted(&script.display().to_string())),
-        format!("ipparam {}", quoted(&format!("{PARAMETER}{}", link.display()))),
+        format!("ipparam {}", quoted(&format!("{PARAMETER}{}", directory.display()))),
     ];
+    for script in SCRIPTS {
+        lines.push(format!("{script}-script {}", quoted(&directory.join(script).display().to_string())));
+    }
+    lines.extend(addresses(credentials.addresses).iter().map(|option| (*option).to_owned()));
+    lines.extend(logins(credentials.auth).iter().map(|option| (*option).to_owned()));
     format!("{}\n{OPTIONS}", lines.join("\n"))
+}
+
+/// What pppd negotiates for each kind of PDP context.
+fn addresses(of: PdpType) -> &'static [&'static str] {
+    match of {
+        PdpType::Ipv4 => &["noipv6"],
+        PdpType::Ipv6 => {
+            &["noip", "+ipv6", "ipv6cp-accept-local", "ipv6cp-restart 1", "ipv6cp-max-configure 30"]
+        }
+        PdpType::Ipv4v6 => &["+ipv6", "ipv6cp-accept-local", "ipv6cp-restart 1", "ipv6cp-max-configure 30"],
+    }
+}
+
+/// What pppd refuses so that the peer asks for the configured login.
+fn logins(of: Auth) -> &'static [&'static str] {
+    match of {
+        Auth::Any => &["refuse-eap"],
+        Auth::Pap => &["refuse-eap", "refuse-chap", "refuse-mschap", "refuse-mschap-v2"],
+        Auth::Chap => &["refuse-eap", "refuse-pap"],
+    }
 }
 
 /// A word for pppd's option files: in quotes, with backslashes before quote and backslash.
@@ -238,15 +304,17 @@ mod tests {
     /// code 2) or at the kernel (4, where the builder's has no PPP).
     #[test]
     fn pppd_knows_every_option() {
-        let config = ::config::parse(b"[modem]\nuser = 'a \"b\" \\'\n").unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let credentials = Credentials::of(&config.modem);
-        let text = options(&credentials, Path::new("/bin/true"), Path::new("/x"));
-        fs::write(file.path(), text).unwrap();
-        let output =
-            Command::new(PPPD).args(["/dev/ttyS0", "dryrun", "file"]).arg(file.path()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}: {said}", output.status);
+        for (auth, addresses) in [("any", "ipv4"), ("pap", "ipv6"), ("chap", "ipv4v6")] {
+            let text =
+                format!("[modem]\nuser = 'a \"b\" \\'\nauth = \"{auth}\"\npdp-type = \"{addresses}\"\n");
+            let config = ::config::parse(text.as_bytes()).unwrap();
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), options(&Credentials::of(&config.modem), Path::new("/x"))).unwrap();
+            let output =
+                Command::new(PPPD).args(["/dev/ttyS0", "dryrun", "file"]).arg(file.path()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(matches!(output.status.code(), Some(0 | 4)), "{auth}: {:?}: {said}", output.status);
+        }
     }
 
     #[test]
@@ -254,7 +322,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::at(dir.path());
         fs::create_dir_all(root.path(RUN_DIRECTORY)).unwrap();
-        std::os::unix::fs::symlink("/proc", root.path("/proc")).unwrap();
+        symlink("/proc", root.path("/proc")).unwrap();
         let files = Files::new(&root);
         let mut stranger = Command::new("sleep").arg("30").spawn().unwrap();
         fs::write(&files.pid, stranger.id().to_string()).unwrap();
@@ -269,7 +337,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::at(dir.path());
         fs::create_dir_all(root.path(RUN_DIRECTORY)).unwrap();
-        std::os::unix::fs::symlink("/proc", root.path("/proc")).unwrap();
+        symlink("/proc", root.path("/proc")).unwrap();
         let files = Files::new(&root);
         let mut stale = Command::new("sh")
             .args(["-c", "sleep 60 & wait", "pppd", "file"])

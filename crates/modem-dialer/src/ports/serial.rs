@@ -14,7 +14,7 @@ use nix::sys::termios::{self, ControlFlags, FlushArg, SetArg, SpecialCharacterIn
 
 /// Closing waits in the kernel until the device took what was written, with a dead stick up to
 /// 30 s (`tty_port_init` in `drivers/tty/tty_port.c`: `closing_wait`). The loop does not wait along.
-const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+const CLOSE_PATIENCE: Duration = Duration::from_millis(200);
 /// More than the longest answer; what does not fit is read in the next turn.
 const CHUNK: usize = 4096;
 
@@ -91,10 +91,15 @@ impl Drop for Serial {
         let Some(file) = self.file.take() else { return };
         let _ = termios::tcflush(file.as_fd(), FlushArg::TCIOFLUSH);
         let (done, closed) = mpsc::channel();
-        thread::spawn(move || {
+        // If there are no threads left, `file` is dropped right here: late rather than never.
+        let spawned = thread::Builder::new().name("close-port".to_owned()).spawn(move || {
             drop(file);
             let _ = done.send(());
         });
+        if let Err(error) = spawned {
+            log::warn!("close serial port in a thread: {error}");
+            return;
+        }
         if closed.recv_timeout(CLOSE_PATIENCE).is_err() {
             log::warn!("close serial port: the device does not take what was written; left to the kernel");
         }

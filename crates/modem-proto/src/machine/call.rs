@@ -1,34 +1,51 @@
-//! The call, the PPP session in it, and what follows their end.
+//! The call, the session in it, and what follows their end.
 
 use sysio::Monotonic;
 
-use super::{Action, Link, Machine, SessionEnd, State, Trouble, pace, send};
+use super::apn::Lookup;
+use super::session::{self, trouble_of};
+use super::{Action, Apn, Link, LinkKind, Machine, PdpType, Plan, SessionEnd, State, Trouble, pace, send};
 use crate::codec::Response;
 use crate::command::Command;
 use crate::outcome::Outcome;
-
-/// pppd's exit code after the stick dropped carrier detect (pppd(8)).
-const HUNG_UP: i32 = 16;
+use crate::parse;
 
 /// What is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Asking the SIM who it is, to look up its access point.
+    Imsi,
     /// Telling the modem the access point.
-    Context,
+    Context(PdpType),
     /// The call.
     Call,
     /// Asking why the call failed, with what is known so far.
-    Cause(String),
-    /// pppd negotiates.
+    Cause(Trouble),
+    /// pppd negotiates, or the network card takes an address.
     Negotiation,
 }
 
 impl Machine {
+    /// The network is there: a call if one is wanted.
     pub(super) fn dial(&mut self, now: Monotonic) -> Vec<Action> {
-        match &self.settings.apn {
+        if !self.wanted(now) {
+            return self.standby(now);
+        }
+        if self.settings.apn.is_none() && self.lookup == Lookup::NotYet {
+            return self.dialling(now, Phase::Imsi, Command::text("AT+CIMI", "+CIMI:"));
+        }
+        self.context(now, self.settings.pdp_type)
+    }
+
+    fn apn(&self) -> Option<&Apn> {
+        self.settings.apn.as_ref().or(self.lookup.found())
+    }
+
+    fn context(&mut self, now: Monotonic, pdp_type: PdpType) -> Vec<Action> {
+        match self.apn() {
             Some(apn) => {
-                let command = Command::context(apn);
-                self.dialling(now, Phase::Context, command)
+                let command = Command::context(pdp_type, apn);
+                self.dialling(now, Phase::Context(pdp_type), command)
             }
             None => self.call(now),
         }
@@ -47,8 +64,11 @@ impl Machine {
     pub(super) fn on_dialling_answer(&mut self, now: Monotonic, response: &Response) -> Vec<Action> {
         let State::Dialling { phase, .. } = &self.state else { return Vec::new() };
         match (phase.clone(), &response.outcome) {
-            (Phase::Context, Outcome::Ok) => self.call(now),
-            (Phase::Context, other) => {
+            (Phase::Imsi, _) => self.on_imsi(now, response),
+            (Phase::Context(_), Outcome::Ok) => self.call(now),
+            // A stick older than the type it was asked for (27.007: IPV4V6 since release 9).
+            (Phase::Context(PdpType::Ipv4v6), _) => self.context(now, PdpType::Ipv4),
+            (Phase::Context(_), other) => {
                 self.fail(now, Trouble::CallFailed(format!("the stick refused the APN: {other}")))
             }
             (Phase::Call, Outcome::Connect(_)) => {
@@ -57,33 +77,49 @@ impl Machine {
                 vec![Action::StartSession]
             }
             (Phase::Call, other) => {
-                let so_far = format!("the call ended with {other}");
+                let so_far = refusal(other);
                 // 27.007 section 6.10: the network's reason for the last failed call.
                 self.dialling(now, Phase::Cause(so_far), Command::question("AT+CEER", "+CEER:"))
             }
             (Phase::Cause(so_far), _) => {
-                let reason =
-                    response.lines.iter().find_map(|line| line.strip_prefix("+CEER:")).map(str::trim);
-                let detail = match reason {
-                    Some(reason) if !reason.is_empty() => format!("{so_far}: {reason}"),
-                    _ => so_far,
-                };
-                self.fail(now, Trouble::CallFailed(detail))
+                let trouble = with_reason(so_far, response);
+                self.fail(now, trouble)
             }
             (Phase::Negotiation, _) => Vec::new(),
         }
     }
 
+    fn on_imsi(&mut self, now: Monotonic, response: &Response) -> Vec<Action> {
+        let Some(imsi) = response.lines.iter().find_map(|line| parse::identity(line)) else {
+            // No access point to be found then; the stick's own may do.
+            return self.call(now);
+        };
+        self.state = State::Dialling { phase: Phase::Imsi, until: now + pace::REOPEN };
+        vec![Action::LookUpApn { imsi }]
+    }
+
+    pub(super) fn on_access_point(&mut self, now: Monotonic, apn: Option<Apn>) -> Vec<Action> {
+        if !matches!(self.state, State::Dialling { phase: Phase::Imsi, .. }) {
+            return Vec::new();
+        }
+        self.lookup = apn.map_or(Lookup::Nothing, Lookup::Found);
+        self.context(now, self.settings.pdp_type)
+    }
+
     pub(super) fn on_dialling_deadline(&mut self, now: Monotonic) -> Vec<Action> {
         let State::Dialling { phase, .. } = &self.state else { return Vec::new() };
         match phase.clone() {
-            Phase::Context => self.no_answer(now),
+            Phase::Imsi => self.call(now),
+            Phase::Context(_) => self.no_answer(now),
             Phase::Call => {
-                self.fail(now, Trouble::CallFailed("the call was not answered in time".to_owned()))
+                // Dropping DTR ends it; whether the stick still lives, its ports tell.
+                let trouble = Trouble::CallFailed("the stick said nothing to the call in time".to_owned());
+                self.fail_with(now, trouble, Plan::Reopen)
             }
-            Phase::Cause(so_far) => self.fail(now, Trouble::CallFailed(so_far)),
+            Phase::Cause(so_far) => self.fail(now, so_far),
             Phase::Negotiation => {
-                self.fail(now, Trouble::CallFailed("no addresses from the provider in time".to_owned()))
+                let detail = "no addresses in time; check the APN".to_owned();
+                self.fail(now, Trouble::CallFailed(detail))
             }
         }
     }
@@ -95,21 +131,38 @@ impl Machine {
             _ => return Vec::new(),
         };
         self.trouble = None;
+        self.rung = None;
+        self.note_success(now, "connected");
+        self.stuck = None;
+        // A card has no port to answer on: an address is its answer.
+        self.answered |= link.kind == LinkKind::NetworkCard;
         self.state = State::Connected { link, since, until: now + pace::LOOK_WHILE_CONNECTED };
+        self.judge_demand(now)
+    }
+
+    /// The link is down; the exit code that follows says why, unless the stick took pppd with it.
+    pub(super) fn on_link_down(&mut self, now: Monotonic) -> Vec<Action> {
+        if let State::Connected { since, .. } = self.state {
+            self.note_loss(now, "the link went down");
+            self.state = State::Ending { lost: Some(since), until: now + pace::LAST_WORDS };
+        }
         Vec::new()
     }
 
     pub(super) fn on_session_ended(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {
-        self.session = false;
+        let held = std::mem::take(&mut self.session);
+        if let SessionEnd::Card { why, silent: true } = end
+            && held
+            && self.answered
+        {
+            return self.on_card_silent(now, why);
+        }
         match self.state {
-            State::Connected { since, .. } => {
-                if now.since(since) >= pace::HELD {
-                    self.attempt = 0;
-                }
-                self.on_call_lost(now, end)
+            State::Connected { since, .. } | State::Ending { lost: Some(since), .. } => {
+                self.on_call_lost(now, since, end)
             }
-            State::Dialling { .. } => self.fail(now, trouble_of(end)),
-            State::Ending { .. } => self.again(now, end),
+            State::Dialling { .. } if held => self.on_no_session(now, end),
+            State::Ending { lost: None, .. } => self.again(now, end),
             State::Waiting { ref mut until } => {
                 // The port is free; DTR stays low for a while, and failures keep their pace.
                 let pause = pace::backoff(self.attempt, self.jitter).max(pace::HANG_UP);
@@ -120,68 +173,115 @@ impl Machine {
         }
     }
 
-    /// It worked until now: again, at once. What fails from here on is paced.
-    fn on_call_lost(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {
+    /// A card that worked and hangs, although it was plugged in anew: nothing else is left to try
+    /// from here.
+    fn on_card_silent(&mut self, now: Monotonic, why: &str) -> Vec<Action> {
+        self.note_loss(now, why);
+        self.round_failed(now, why.to_owned())
+    }
+
+    fn on_no_session(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {
         let trouble = trouble_of(end);
+        if session::doubts_the_stick(end) {
+            return self.fail_with(now, trouble, Plan::Reopen);
+        }
+        self.fail(now, trouble)
+    }
+
+    /// pppd does not end although the link is down: it waits for a stick that takes nothing.
+    pub(super) fn on_ending_deadline(&mut self, now: Monotonic) -> Vec<Action> {
+        let State::Ending { lost, .. } = self.state else { return Vec::new() };
+        self.session = false;
+        let mut actions = vec![Action::KillSession];
+        actions.extend(match lost {
+            Some(since) => self.on_call_lost(now, since, &SessionEnd::Signal(KILLED)),
+            None => self.begin(now),
+        });
+        actions
+    }
+
+    /// It worked until now: again, at once. What fails from here on is paced.
+    fn on_call_lost(&mut self, now: Monotonic, since: Monotonic, end: &SessionEnd) -> Vec<Action> {
+        if now.since(since) >= pace::HELD {
+            self.attempt = 0;
+            self.ladder.settle();
+        }
+        let trouble = trouble_of(end);
+        self.note_cause(now, &trouble);
         if self.attempt > 0 || matches!(trouble, Trouble::AuthRefused(_)) {
-            return self.fail(now, trouble);
+            return self.on_no_session(now, end);
         }
         self.attempt = 1;
         self.trouble = Some(trouble);
+        if session::doubts_the_stick(end) {
+            self.plan = Some(Plan::Reopen);
+            return self.begin(now);
+        }
+        self.plan = Some(Plan::Redial);
         self.again(now, end)
+    }
+
+    fn note_cause(&mut self, now: Monotonic, trouble: &Trouble) {
+        let words = trouble.to_string();
+        self.note_loss(now, &words);
+        // "The link went down" was said before the reason was known.
+        if let Some(recovery) = self.recovery.as_mut().filter(|recovery| recovery.steps.is_empty()) {
+            recovery.cause = words;
+        }
     }
 
     /// A fresh call at once if the stick has hung up; else DTR is low for a while first.
     fn again(&mut self, now: Monotonic, end: &SessionEnd) -> Vec<Action> {
-        if *end == SessionEnd::Code(HUNG_UP) {
+        if *end == SessionEnd::Code(session::HUNG_UP) {
             return self.begin(now);
         }
         self.state = State::Waiting { until: now + pace::HANG_UP };
         self.release()
     }
 
+    /// The stick hangs, and PPP would take longer to notice.
+    pub(super) fn on_second_port_silent(&mut self, now: Monotonic) -> Vec<Action> {
+        if !matches!(self.state, State::Connected { .. } | State::Ending { lost: Some(_), .. }) {
+            return Vec::new();
+        }
+        let cause = "the stick's second port fell silent";
+        self.note_loss(now, cause);
+        self.attempt = self.attempt.max(1);
+        self.trouble = Some(Trouble::NoAnswer(cause.to_owned()));
+        self.plan = Some(Plan::Reopen);
+        let mut actions = vec![Action::KillSession];
+        actions.extend(self.begin(now));
+        actions
+    }
+
     pub(super) fn on_redial(&mut self, now: Monotonic) -> Vec<Action> {
         match self.state {
             State::Ending { .. } => Vec::new(),
-            _ if self.session => {
-                self.state = State::Ending { until: now + pace::SESSION_END };
-                vec![Action::EndSession]
-            }
+            _ if self.session => self.hang_up(now),
             State::Waiting { .. } | State::Blocked { .. } => self.begin(now),
             _ => Vec::new(),
         }
     }
 }
 
-/// pppd's exit codes in words (pppd(8), section EXIT STATUS).
-fn trouble_of(end: &SessionEnd) -> Trouble {
-    let code = match end {
-        SessionEnd::Code(code) => *code,
-        SessionEnd::Signal(signal) => {
-            return Trouble::CallFailed(format!("pppd was killed by signal {signal}"));
-        }
-        SessionEnd::NotStarted(why) => {
-            return Trouble::CallFailed(format!("pppd could not be started: {why}"));
-        }
-    };
-    let words = match code {
-        0 | 5 => "the session was ended on request",
-        1 => "pppd had a fatal error; its log says which",
-        2 => "pppd did not understand its options",
-        3 => "pppd may not run: it needs root",
-        4 => "the kernel lacks PPP support",
-        6 => "the serial port is locked by another program",
-        7 => "the serial port could not be opened",
-        10 => "the provider and pppd did not agree on addresses; check the APN",
-        11 => "the provider did not authenticate itself",
-        12 => "the link was idle too long",
-        13 => "the time limit was reached",
-        15 => "the provider stopped answering (LCP echo)",
-        16 => "the provider ended the call (modem hang-up)",
-        17 => "the line is looped back",
-        19 => return Trouble::AuthRefused("the provider refused user and password (pppd 19)".to_owned()),
-        126 | 127 => "pppd could not be executed",
-        _ => "pppd ended",
-    };
-    Trouble::CallFailed(format!("{words} (pppd {code})"))
+/// SIGKILL, by us.
+const KILLED: i32 = 9;
+
+/// What an answer to the call other than `CONNECT` means.
+fn refusal(outcome: &Outcome) -> Trouble {
+    let detail = format!("the call ended with {outcome}");
+    // 27.007 section 9.2.2: user authentication failed, PDP authentication failure.
+    if outcome.is_mobile(129) || outcome.is_mobile(149) {
+        return Trouble::AuthRefused(detail);
+    }
+    Trouble::CallFailed(detail)
+}
+
+fn with_reason(so_far: Trouble, response: &Response) -> Trouble {
+    let reason = response.lines.iter().find_map(|line| line.strip_prefix("+CEER:")).map(str::trim);
+    match (so_far, reason.filter(|reason| !reason.is_empty())) {
+        (Trouble::CallFailed(detail), Some(reason)) => Trouble::CallFailed(format!("{detail}: {reason}")),
+        (Trouble::AuthRefused(detail), Some(reason)) => Trouble::AuthRefused(format!("{detail}: {reason}")),
+        (so_far, _) => so_far,
+    }
 }

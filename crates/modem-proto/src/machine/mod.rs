@@ -1,22 +1,38 @@
 //! The dialer's machine: what to do next, from what happened and what time it is.
 //!
 //! ```text
+//!                                            ┌─ rung 2 ─┐
 //! absent ─▶ mode-switching ─▶ probing ─▶ initialising ─▶ registering ─▶ dialling ─▶ connected
-//!    ▲            any loss      ▲  ▲          │ SIM                          │           │
-//!    └──────────of the stick    │  └──blocked◀┘                              ▼           │
-//!                               └─────────────────────────────────────────waiting◀───────┘
+//!    ▲            any loss      ▲  ▲          │ SIM        │    ▲          │           │
+//!    └──────────of the stick    │  └──blocked◀┘            ▼    │ wanted   ▼           │
+//!                               │                         standby     (any failure)    │
+//!                               └─────────────── waiting ◀─────────────┴───────────────┘
+//!                                  rung 1, 2 or 3 next (ladder)
 //! ```
 //!
 //! Every state has a deadline, so nothing latches: after trouble comes [`State::Waiting`], after
 //! that the port is opened and everything is asked anew. What needs a person ([`State::Blocked`])
-//! is looked at again, too, but a PIN is never sent again unless the SIM has accepted it before.
+//! is looked at again, too, but a PIN is never sent again to a SIM that has not accepted it. What
+//! no rung of the dialer cures is said in [`Machine::stuck`], and the trying goes on.
 
+mod apn;
 mod attach;
 mod call;
+mod demand;
+mod iccid;
+mod ladder;
 mod pace;
 mod pin;
+mod probe;
+mod reattach;
+mod recovery;
 mod register;
+mod script;
+mod session;
+mod settings;
 mod sim;
+mod stick;
+mod trouble;
 mod types;
 
 use sysio::Monotonic;
@@ -24,11 +40,21 @@ use sysio::Monotonic;
 use crate::codec::Response;
 use crate::command::Command;
 
+pub use apn::Apn;
+pub use iccid::Iccid;
+pub use ladder::{Plan, Stuck};
 pub use pin::Pin;
+pub use recovery::{Recovery, Step};
+pub use stick::{Bus, Form, Port, Stick};
+pub use trouble::{PinRefusal, Trouble};
 pub use types::{
-    Action, Bus, Event, Form, Identity, Link, Network, PinRefusal, Port, SessionEnd, Settings, Stick, Trouble,
+    Action, Dial, Event, Identity, Link, LinkKind, Network, PdpType, SessionEnd, Settings, Wired,
 };
 
+use apn::Lookup;
+use attach::Avoided;
+use demand::Demand;
+use ladder::Ladder;
 use pin::PinMemory;
 
 /// Where the machine stands. Each variant carries the moment it acts by itself.
@@ -54,6 +80,8 @@ pub enum State {
         candidate: usize,
         /// How often it was asked.
         tries: u8,
+        /// Whether it is still being opened.
+        opening: bool,
         /// How long to wait for its answer.
         until: Monotonic,
     },
@@ -78,6 +106,13 @@ pub enum State {
         /// When to look again.
         until: Monotonic,
     },
+    /// Rung 2: leaving the network and joining it again.
+    Reattaching {
+        /// What is under way.
+        phase: reattach::Phase,
+        /// How long that may take.
+        until: Monotonic,
+    },
     /// Waiting for the network.
     Registering {
         /// What was asked.
@@ -92,6 +127,11 @@ pub enum State {
         /// What is under way.
         phase: call::Phase,
         /// How long that may take.
+        until: Monotonic,
+    },
+    /// Ready, and down on purpose: no call is wanted.
+    Standby {
+        /// When to ask for network and signal again.
         until: Monotonic,
     },
     /// The link is up.
@@ -110,6 +150,8 @@ pub enum State {
     },
     /// Until the old PPP session is gone.
     Ending {
+        /// If the link was lost rather than ended on request: since when it had been up.
+        lost: Option<Monotonic>,
         /// When to go on even if it is not.
         until: Monotonic,
     },
@@ -133,6 +175,23 @@ pub struct Machine {
     identity: Identity,
     network: Network,
     pin: PinMemory,
+    /// Whether the stick answered since it was plugged in.
+    answered: bool,
+    /// When it was.
+    appeared: Monotonic,
+    /// Why the last port of this round could not be used.
+    port_error: Option<String>,
+    /// Whether it said that its radio is off.
+    radio_off: bool,
+    lookup: Lookup,
+    avoided: Vec<Avoided>,
+    demand: Demand,
+    ladder: Ladder,
+    /// What the next try does, and what the present one does.
+    plan: Option<Plan>,
+    rung: Option<Plan>,
+    stuck: Option<Stuck>,
+    recovery: Option<Recovery>,
     /// Randomness of the current step, in percent.
     jitter: u8,
 }
@@ -140,8 +199,8 @@ pub struct Machine {
 impl Machine {
     /// A machine that has seen nothing yet.
     pub fn new(settings: Settings, now: Monotonic) -> Self {
-        let pin = if settings.pin_refused_before { PinMemory::Refused } else { PinMemory::Untried };
         Self {
+            pin: PinMemory::new(settings.pins_spent.clone()),
             settings,
             state: State::Absent { since: now, until: now },
             bus: Bus::default(),
@@ -152,7 +211,18 @@ impl Machine {
             trouble: None,
             identity: Identity::default(),
             network: Network::default(),
-            pin,
+            answered: false,
+            appeared: now,
+            port_error: None,
+            radio_off: false,
+            lookup: Lookup::NotYet,
+            avoided: Vec::new(),
+            demand: Demand::new(now),
+            ladder: Ladder::default(),
+            plan: None,
+            rung: None,
+            stuck: None,
+            recovery: None,
             jitter: 0,
         }
     }
@@ -161,6 +231,7 @@ impl Machine {
     /// redial in step after the cell they share comes back.
     pub fn step(&mut self, now: Monotonic, jitter: u8, event: Event) -> Vec<Action> {
         self.jitter = jitter.min(100);
+        self.stuck = self.stuck.take().filter(|stuck| stuck.until.is_none_or(|until| now < until));
         match event {
             Event::Tick if now >= self.next_deadline() => self.on_deadline(now),
             Event::Tick => Vec::new(),
@@ -171,8 +242,16 @@ impl Machine {
             Event::PortLost(reason) => self.on_port_lost(now, reason),
             Event::PinNotRecorded => self.on_pin_not_recorded(now),
             Event::SessionUp(link) => self.on_session_up(now, link),
+            Event::LinkDown => self.on_link_down(now),
             Event::SessionEnded(end) => self.on_session_ended(now, &end),
+            Event::SecondPortSilent => self.on_second_port_silent(now),
+            Event::Measured(network) => self.on_measured(now, network),
+            Event::AccessPoint(apn) => self.on_access_point(now, apn),
+            Event::Wired(wired) => self.on_wired(now, wired),
             Event::Redial => self.on_redial(now),
+            Event::Dial => self.on_asked(now, true),
+            Event::HangUp => self.on_asked(now, false),
+            Event::Reconfigured { settings, fresh_call } => self.on_settings(now, settings, fresh_call),
         }
     }
 
@@ -185,11 +264,13 @@ impl Machine {
             | State::Initialising { until, .. }
             | State::Sim { until, .. }
             | State::Blocked { until }
+            | State::Reattaching { until, .. }
             | State::Registering { until, .. }
+            | State::Standby { until }
             | State::Dialling { until, .. }
             | State::Connected { until, .. }
             | State::Waiting { until }
-            | State::Ending { until } => until,
+            | State::Ending { until, .. } => until,
         }
     }
 
@@ -199,10 +280,11 @@ impl Machine {
             State::Absent { .. } => "absent",
             State::ModeSwitching { .. } => "mode-switching",
             State::Probing { .. } => "probing",
-            State::Initialising { .. } | State::Sim { .. } => "initialising",
+            State::Initialising { .. } | State::Sim { .. } | State::Reattaching { .. } => "initialising",
             State::Blocked { .. } => "blocked",
             State::Registering { .. } => "registering",
             State::Dialling { .. } => "dialling",
+            State::Standby { .. } => "standby",
             State::Connected { .. } => "connected",
             State::Waiting { .. } | State::Ending { .. } => "waiting",
         }
@@ -249,13 +331,28 @@ impl Machine {
         self.attempt
     }
 
+    /// Whether, and why, the stick needs a reset from outside.
+    pub fn stuck(&self) -> Option<&Stuck> {
+        self.stuck.as_ref()
+    }
+
+    /// What was done since the link was lost, or the last time it was.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_ref()
+    }
+
+    /// The number of the SIM that was asked for it.
+    pub fn sim(&self) -> Option<&Iccid> {
+        self.pin.sim()
+    }
+
     /// What stands between the user and the link, if anything is known to.
     pub fn trouble(&self, now: Monotonic) -> Option<Trouble> {
         match self.state {
             State::Absent { since, .. } => {
-                (now.since(since) >= pace::ABSENCE_NOTICED).then_some(Trouble::Absent)
+                (now.since(since) >= pace::ABSENCE_NOTICED).then(|| self.absence())
             }
-            State::Connected { .. } => None,
+            State::Standby { .. } | State::Connected { .. } => None,
             _ => self.trouble.clone(),
         }
     }
@@ -271,21 +368,29 @@ impl Machine {
             State::Probing { .. } => self.no_probe_answer(now),
             State::Initialising { .. } => self.no_answer(now),
             State::Sim { .. } => self.on_sim_deadline(now),
+            State::Reattaching { phase, .. } => self.on_reattach_deadline(now, phase),
             State::Registering { .. } => self.on_registering_deadline(now),
             State::Dialling { .. } => self.on_dialling_deadline(now),
+            State::Standby { .. } => self.on_standby_deadline(now),
             State::Connected { ref mut until, .. } => {
                 *until = now + pace::LOOK_WHILE_CONNECTED;
-                vec![Action::Scan]
+                let mut actions = vec![Action::Scan];
+                actions.extend(self.judge_demand(now));
+                actions
             }
-            State::Blocked { .. } | State::Waiting { .. } | State::Ending { .. } => self.begin(now),
+            State::Ending { .. } => self.on_ending_deadline(now),
+            State::Blocked { .. } | State::Waiting { .. } => self.begin(now),
         }
     }
 
     fn on_answer(&mut self, now: Monotonic, response: &Response) -> Vec<Action> {
         match self.state {
-            State::Probing { .. } => self.initialise(now),
+            State::Probing { opening: false, .. } if self.port.is_some() => {
+                self.on_probe_answer(now, response)
+            }
             State::Initialising { step, .. } => self.on_script_answer(now, step, response),
             State::Sim { phase, give_up, .. } => self.on_sim_answer(now, phase, give_up, response),
+            State::Reattaching { phase, .. } => self.on_reattach_answer(now, phase, response),
             State::Registering { phase, give_up, .. } => {
                 self.on_registering_answer(now, phase, give_up, response)
             }
@@ -299,7 +404,9 @@ impl Machine {
             State::Probing { .. }
             | State::Initialising { .. }
             | State::Sim { .. }
-            | State::Registering { .. } => self.fail(now, Trouble::NoAnswer(reason)),
+            | State::Reattaching { .. }
+            | State::Registering { .. }
+            | State::Standby { .. } => self.fail(now, Trouble::NoAnswer(reason)),
             // While PPP runs, pppd is the one to tell.
             State::Dialling { .. } if !self.session => self.fail(now, Trouble::NoAnswer(reason)),
             _ => Vec::new(),
@@ -309,33 +416,6 @@ impl Machine {
     /// Nothing came back for the pending command: the port is closed, and later asked anew.
     fn no_answer(&mut self, now: Monotonic) -> Vec<Action> {
         self.fail(now, Trouble::NoAnswer("no answer to a command in time".to_owned()))
-    }
-
-    /// Gives up this try and plans the next one.
-    fn fail(&mut self, now: Monotonic, trouble: Trouble) -> Vec<Action> {
-        let least = pace::least_wait(&trouble);
-        self.attempt = self.attempt.saturating_add(1);
-        let mut wait = pace::backoff(self.attempt, self.jitter).max(least);
-        if self.session {
-            // pppd says goodbye first; its end cuts this short.
-            wait = wait.max(pace::SESSION_END);
-        }
-        let look = matches!(trouble, Trouble::NoAnswer(_));
-        self.trouble = Some(trouble);
-        self.state = State::Waiting { until: now + wait };
-        let mut actions = self.release();
-        if look {
-            // A port that does not answer may be a stick that is gone, and nobody told.
-            actions.push(Action::Scan);
-        }
-        actions
-    }
-
-    /// Stops until a person has acted, or something changed by itself.
-    fn block(&mut self, now: Monotonic, trouble: Trouble) -> Vec<Action> {
-        self.trouble = Some(trouble);
-        self.state = State::Blocked { until: now + pace::BLOCKED_RECHECK };
-        self.release()
     }
 
     /// Lets go of session and port.

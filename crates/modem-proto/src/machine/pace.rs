@@ -15,19 +15,36 @@ pub(super) const LOOK_WHILE_CONNECTED: Duration = Duration::from_secs(60);
 pub(super) const SWITCH_OURSELVES: Duration = Duration::from_secs(15);
 /// Serial ports appear one by one; the last one within a fraction of a second.
 pub(super) const PORTS_APPEAR: Duration = Duration::from_secs(10);
-/// A freshly enumerated stick may refuse to be opened, or be deaf, for some seconds.
-pub(super) const PROBES: u8 = 4;
-/// From `CONNECT` to addresses: pppd itself gives up after 10 requests of 3 s each (RFC 1661
-/// section 4.6), for LCP and IPCP in turn.
-pub(super) const NEGOTIATION: Duration = Duration::from_secs(60);
+/// A freshly enumerated stick may refuse to be opened, or be deaf, for some seconds:
+/// `ModemManager` probes several times with 3 s each.
+pub(super) const PATIENT_PROBES: Probes =
+    Probes { tries: 4, each: Duration::from_secs(3), open: OPEN_PATIENT };
+/// A stick that answered since it was plugged in does so within milliseconds, or it hangs.
+pub(super) const QUICK_PROBES: Probes =
+    Probes { tries: 2, each: Duration::from_secs(2), open: Duration::from_secs(3) };
+/// Opening sets DTR by a control transfer, which the kernel gives up after 5 s
+/// (`usb_wwan_send_setup` in `drivers/usb/serial/usb_wwan.c`, `USB_CTRL_SET_TIMEOUT`).
+const OPEN_PATIENT: Duration = Duration::from_secs(6);
+/// So long after it appeared, a stick that never answered is called stuck: their firmware is up
+/// some 5 to 20 s after power.
+pub(super) const STICK_BOOTS: Duration = Duration::from_secs(25);
+/// Before the ports of a stick that fell silent are opened anew: the old ones close meanwhile.
+pub(super) const REOPEN: Duration = Duration::from_millis(250);
+/// A stick that a reset from outside did not bring back within this is left for another one.
+pub(super) const USE_ANOTHER: Duration = Duration::from_secs(120);
+/// From `CONNECT` to addresses: LCP and IPCP get 10 and 30 requests of 1 s each (see the options
+/// in `modem-dialer`), and authentication some seconds between.
+pub(super) const NEGOTIATION: Duration = Duration::from_secs(45);
 /// A call that held this long settles the failures before it. The end of a call is answered at
 /// once, unless failures are still unsettled: calls that do not hold must not become a storm.
 pub(super) const HELD: Duration = Duration::from_secs(10);
 /// DTR is low for this long to hang up, as `ModemManager` and pppd (tty.c, `finish_tty`) have it.
 pub(super) const HANG_UP: Duration = Duration::from_secs(1);
-/// What pppd gets to end: a terminate request is repeated once after 3 s (`lcp-max-terminate` 2),
-/// dropping DTR takes 1 s; then it is killed.
+/// What pppd gets to end: a terminate request is repeated once after 1 s (`lcp-max-terminate` 2);
+/// then it is killed.
 pub(super) const SESSION_END: Duration = Duration::from_secs(10);
+/// What pppd gets to say why, after it said that the link is down: the two terminate requests.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// How often what needs a person is looked at again.
 pub(super) const BLOCKED_RECHECK: Duration = Duration::from_secs(30);
 /// SIM cards are busy after power-up; `ModemManager` asks for about 20 s.
@@ -38,6 +55,24 @@ pub(super) const SIM_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const REGISTRATION: Duration = Duration::from_secs(180);
 /// Between two questions while it searches.
 pub(super) const REGISTRATION_PAUSE: Duration = Duration::from_secs(1);
+/// After the radio was switched on, before the SIM is asked.
+pub(super) const RADIO_STARTS: Duration = Duration::from_secs(2);
+/// How often an idle stick is asked for network and signal while no call is wanted.
+pub(super) const STANDBY_LOOK: Duration = Duration::from_secs(30);
+/// The wired line's state is not known for so long: it counts as down. Longer than a boot needs
+/// for its first snapshot, and than a restart of the daemon that writes it.
+pub(super) const UNKNOWN_IS_DOWN: Duration = Duration::from_secs(60);
+
+/// How a port is asked whether anybody is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probes {
+    /// How often.
+    pub(super) tries: u8,
+    /// How long each time.
+    pub(super) each: Duration,
+    /// How long opening may take.
+    pub(super) open: Duration,
+}
 
 /// The first waits, doubling from 1 s: calling costs nothing, and a network that answers again
 /// must not wait for us longer than this cap.

@@ -2,7 +2,7 @@
 
 use sysio::Monotonic;
 
-use super::{Action, Machine, State, Trouble, pace, send};
+use super::{Action, Machine, Network, State, Trouble, pace, send};
 use crate::codec::Response;
 use crate::command::Command;
 use crate::outcome::Outcome;
@@ -15,14 +15,20 @@ pub enum Phase {
     Circuit,
     /// Packet registration, with the answer to the first question.
     Packet(Option<Registration>),
+    /// Registration with an LTE core, with the better of the other two.
+    Evolved(Option<Registration>),
     /// Nothing: it is searching.
     Pause,
     /// Signal strength.
     Signal,
     /// To give the operator's name in letters.
     OperatorFormat,
-    /// The operator's name.
+    /// The operator's name, and the radio technology.
     Operator,
+    /// To give the operator in digits.
+    CodeFormat,
+    /// The operator's code.
+    Code,
 }
 
 impl Machine {
@@ -40,7 +46,9 @@ impl Machine {
                 self.fail(now, trouble)
             }
             // The network is there; not knowing its name is no reason to wait.
-            State::Registering { phase: Phase::Operator, .. } => self.dial(now),
+            State::Registering { phase: Phase::Operator | Phase::CodeFormat | Phase::Code, .. } => {
+                self.dial(now)
+            }
             _ => self.no_answer(now),
         }
     }
@@ -58,9 +66,23 @@ impl Machine {
                 let command = Command::registration("AT+CGREG?", "+CGREG:");
                 self.ask_network(now, Phase::Packet(read("+CREG:")), give_up, command)
             }
-            Phase::Packet(circuit) => self.on_registration(now, give_up, circuit, read("+CGREG:")),
+            Phase::Packet(circuit) => {
+                let known = better(circuit, read("+CGREG:"));
+                if known.is_some_and(registered) {
+                    return self.on_registration(now, give_up, known);
+                }
+                let command = Command::registration("AT+CEREG?", "+CEREG:");
+                self.ask_network(now, Phase::Evolved(known), give_up, command)
+            }
+            Phase::Evolved(known) => self.on_registration(now, give_up, better(known, read("+CEREG:"))),
             Phase::Signal => {
                 self.network.signal_dbm = response.lines.iter().find_map(|line| parse::signal_dbm(line));
+                self.network.measured_ms = Some(now.as_millis());
+                // The name can wait while the line is down; networks take their time for it.
+                let recovering = self.recovery.as_ref().is_some_and(|recovery| recovery.ended.is_none());
+                if self.network.operator.is_some() || recovering {
+                    return self.dial(now);
+                }
                 let command = Command::plain("AT+COPS=3,0");
                 self.ask_network(now, Phase::OperatorFormat, give_up, command)
             }
@@ -68,7 +90,16 @@ impl Machine {
             Phase::Operator => {
                 if response.outcome == Outcome::Ok {
                     self.network.operator = response.lines.iter().find_map(|line| parse::operator(line));
+                    self.network.technology = response.lines.iter().find_map(|line| technology(line));
                 }
+                let command = Command::plain("AT+COPS=3,2");
+                self.ask_network(now, Phase::CodeFormat, give_up, command)
+            }
+            Phase::CodeFormat => self.ask_network(now, Phase::Code, give_up, Command::operator()),
+            Phase::Code => {
+                let code = response.lines.iter().find_map(|line| parse::operator(line));
+                self.network.operator_code =
+                    code.filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()));
                 self.dial(now)
             }
             Phase::Pause => Vec::new(),
@@ -77,13 +108,31 @@ impl Machine {
 
     /// A change the modem tells by itself ends the pause early; the question decides.
     pub(super) fn on_unsolicited(&mut self, now: Monotonic, line: &str) -> Vec<Action> {
-        let told = line.starts_with("+CREG:") || line.starts_with("+CGREG:");
+        let told = ["+CREG:", "+CGREG:", "+CEREG:"].iter().any(|prefix| line.starts_with(prefix));
         match self.state {
+            State::Standby { .. } if told => self.register(now),
             State::Registering { phase: Phase::Pause, give_up, .. } if told => {
                 self.ask_registration(now, give_up)
             }
             _ => Vec::new(),
         }
+    }
+
+    /// What the second port tells while the first one carries data.
+    pub(super) fn on_measured(&mut self, now: Monotonic, network: Network) -> Vec<Action> {
+        let old = &mut self.network;
+        old.registration = network.registration.or(old.registration);
+        old.operator = network.operator.or(old.operator.take());
+        old.operator_code = network.operator_code.or(old.operator_code.take());
+        old.technology = network.technology.or(old.technology);
+        old.signal_dbm = network.signal_dbm;
+        old.measured_ms = network.measured_ms.or(Some(now.as_millis()));
+        let abroad = self.network.registration == Some(Registration::Roaming) && !self.settings.roaming;
+        if abroad && matches!(self.state, State::Connected { .. }) {
+            // Every byte may cost from here on.
+            return self.hang_up(now);
+        }
+        Vec::new()
     }
 
     fn ask_registration(&mut self, now: Monotonic, give_up: Monotonic) -> Vec<Action> {
@@ -94,10 +143,8 @@ impl Machine {
         &mut self,
         now: Monotonic,
         give_up: Monotonic,
-        circuit: Option<Registration>,
-        packet: Option<Registration>,
+        registration: Option<Registration>,
     ) -> Vec<Action> {
-        let registration = better(circuit, packet);
         self.network.registration = registration;
         let usable = match registration {
             Some(Registration::Home) => true,
@@ -135,6 +182,28 @@ impl Machine {
         self.state = State::Registering { phase, until: now + command.limit, give_up };
         send(command)
     }
+}
+
+/// `+COPS: <mode>,<format>,"<operator>",<access>`: the radio technology (27.007 section 7.3).
+fn technology(line: &str) -> Option<&'static str> {
+    let rest = line.strip_prefix("+COPS:")?;
+    let access = rest.rsplit('"').next()?.trim().strip_prefix(',')?.trim();
+    Some(match access {
+        "0" | "1" => "GSM",
+        "2" => "UMTS",
+        "3" => "EDGE",
+        "4" => "HSDPA",
+        "5" => "HSUPA",
+        "6" => "HSPA",
+        "7" | "10" => "LTE",
+        "8" | "9" => "NB-IoT",
+        "11" | "12" | "13" => "5G",
+        _ => return None,
+    })
+}
+
+fn registered(registration: Registration) -> bool {
+    matches!(registration, Registration::Home | Registration::Roaming)
 }
 
 /// Data needs the packet side; many sticks report only the circuit side, or the packet side only

@@ -2,8 +2,8 @@
 
 use sysio::Monotonic;
 
-use super::pin::PinMemory;
-use super::{Action, Machine, Pin, PinRefusal, State, Trouble, pace, send};
+use super::pin::Fate;
+use super::{Action, Iccid, Machine, Pin, PinRefusal, State, Trouble, iccid, pace, send};
 use crate::codec::Response;
 use crate::command::Command;
 use crate::outcome::Outcome;
@@ -19,6 +19,8 @@ pub enum Phase {
     State,
     /// Nothing: it was busy, or has just accepted its PIN.
     Pause,
+    /// Its number, by the question of this place in [`iccid::QUESTIONS`].
+    Card(usize),
     /// How many tries are left.
     Tries,
     /// To accept the PIN.
@@ -48,6 +50,7 @@ impl Machine {
     ) -> Vec<Action> {
         match phase {
             Phase::State => self.on_sim_state(now, give_up, response),
+            Phase::Card(question) => self.on_card(now, give_up, question, response),
             Phase::Tries => self.on_tries(now, give_up, response),
             Phase::Pin => self.on_pin_answer(now, give_up, response),
             Phase::Pause => Vec::new(),
@@ -61,6 +64,7 @@ impl Machine {
             (Outcome::Ok, Some(SimLock::Pin)) => self.on_pin_wanted(now, give_up),
             (Outcome::Ok, Some(SimLock::Puk)) => self.block(now, Trouble::PukRequired),
             (Outcome::Ok, Some(SimLock::Other(what))) => self.block(now, Trouble::Locked(what)),
+            (outcome, _) if outcome.is_mobile(11) => self.on_pin_wanted(now, give_up),
             (outcome, _) if outcome.is_mobile(12) => self.block(now, Trouble::PukRequired),
             (outcome, _) if outcome.is_mobile(10) => self.block(now, Trouble::NoSim(outcome.to_string())),
             (outcome, _) => self.sim_not_yet(now, give_up, &outcome.to_string()),
@@ -70,8 +74,8 @@ impl Machine {
     fn on_sim_ready(&mut self, now: Monotonic) -> Vec<Action> {
         self.trouble = self.trouble.take().filter(|trouble| !about_sim(trouble));
         let mut actions = Vec::new();
-        if self.pin == PinMemory::Sent {
-            self.pin = PinMemory::Accepted;
+        if self.pin.fate == Fate::Sent {
+            self.pin.fate = Fate::Accepted;
             actions.push(Action::SettlePin);
         }
         actions.extend(self.register(now));
@@ -79,16 +83,45 @@ impl Machine {
     }
 
     fn on_pin_wanted(&mut self, now: Monotonic, give_up: Monotonic) -> Vec<Action> {
-        if self.pin == PinMemory::Sent {
+        if self.pin.fate == Fate::Sent {
             if now < give_up {
                 // Accepted a moment ago, and slow to say so.
                 return self.sim_pause(now, give_up);
             }
-            self.pin = PinMemory::Refused;
+            self.pin.fate = Fate::Refused;
         }
         if self.settings.pin.is_none() {
             return self.block(now, Trouble::PinRequired);
         }
+        self.ask_card(now, give_up, 0)
+    }
+
+    /// Which SIM it is: another one than before may get the PIN.
+    fn ask_card(&mut self, now: Monotonic, give_up: Monotonic, question: usize) -> Vec<Action> {
+        match iccid::QUESTIONS.get(question) {
+            Some((text, prefix)) => {
+                self.sim_ask(now, Phase::Card(question), give_up, Command::text(text, prefix))
+            }
+            None => self.on_card_known(now, give_up, None),
+        }
+    }
+
+    fn on_card(
+        &mut self,
+        now: Monotonic,
+        give_up: Monotonic,
+        question: usize,
+        response: &Response,
+    ) -> Vec<Action> {
+        let card = response.lines.iter().find_map(|line| Iccid::of(line));
+        match card.filter(|_| response.outcome == Outcome::Ok) {
+            Some(card) => self.on_card_known(now, give_up, Some(card)),
+            None => self.ask_card(now, give_up, question + 1),
+        }
+    }
+
+    fn on_card_known(&mut self, now: Monotonic, give_up: Monotonic, card: Option<Iccid>) -> Vec<Action> {
+        self.pin.see(card);
         if !self.pin.may_send() {
             let again = match self.trouble {
                 Some(Trouble::PinRefused(PinRefusal::Wrong)) => PinRefusal::Wrong,
@@ -113,14 +146,14 @@ impl Machine {
     }
 
     fn send_pin(&mut self, now: Monotonic, give_up: Monotonic, pin: &Pin) -> Vec<Action> {
-        self.pin = PinMemory::Sent;
+        self.pin.fate = Fate::Sent;
         self.sim_ask(now, Phase::Pin, give_up, Command::pin(pin.digits()))
     }
 
     /// It could not be written down, so it was not sent: the next look may try again.
     pub(super) fn on_pin_not_recorded(&mut self, now: Monotonic) -> Vec<Action> {
         if matches!(self.state, State::Sim { phase: Phase::Pin, .. }) {
-            self.pin = PinMemory::Untried;
+            self.pin.fate = Fate::Untried;
         }
         self.block(now, Trouble::PinRefused(PinRefusal::NotRecorded))
     }
@@ -132,14 +165,15 @@ impl Machine {
             actions.extend(self.sim_pause(now, give_up));
             return actions;
         }
-        self.pin = PinMemory::Refused;
+        self.pin.fate = Fate::Refused;
         self.block(now, Trouble::PinRefused(PinRefusal::Wrong))
     }
 
     /// Busy or failing: asked again for a while.
     fn sim_not_yet(&mut self, now: Monotonic, give_up: Monotonic, reason: &str) -> Vec<Action> {
         if now >= give_up {
-            return self.block(now, Trouble::NoSim(reason.to_owned()));
+            // It is there and does not work: the radio off and on, or power, cures some of that.
+            return self.fail(now, Trouble::SimFailed(reason.to_owned()));
         }
         self.sim_pause(now, give_up)
     }
@@ -159,6 +193,7 @@ fn about_sim(trouble: &Trouble) -> bool {
     matches!(
         trouble,
         Trouble::NoSim(_)
+            | Trouble::SimFailed(_)
             | Trouble::Locked(_)
             | Trouble::PinRequired
             | Trouble::PinRefused(_)

@@ -1,8 +1,9 @@
 //! The machine's vocabulary.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use super::Pin;
+use super::{Apn, Bus, Iccid, Pin, Port};
 use crate::codec::Response;
 use crate::command::Command;
 use crate::parse::Registration;
@@ -10,90 +11,73 @@ use crate::parse::Registration;
 /// What the user wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Access point name; without one the stick's own is used.
-    pub apn: Option<String>,
+    /// Access point name; without one it is looked up by the SIM, or the stick's own is used.
+    pub apn: Option<Apn>,
+    /// What kind of addresses to ask the network for.
+    pub pdp_type: PdpType,
     /// The SIM's PIN.
     pub pin: Option<Pin>,
     /// Whether foreign networks are allowed.
     pub roaming: bool,
     /// What to dial.
     pub dial_number: String,
-    /// Whether this very PIN was sent by an earlier process and not accepted.
-    pub pin_refused_before: bool,
+    /// When to dial.
+    pub dial: Dial,
+    /// Use only the stick that is plugged in here.
+    pub usb_path: Option<String>,
+    /// Use only the stick with this IMEI.
+    pub imei: Option<String>,
+    /// The SIMs an earlier process sent this very PIN to and which did not accept it; `None`
+    /// stands for a SIM whose number was not known.
+    pub pins_spent: Vec<Option<Iccid>>,
 }
 
-/// A serial port of the stick.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Port {
-    /// `ttyUSB2`; changes at every plugging in.
-    pub name: String,
-    /// Its USB interface number, which does not.
-    pub interface: u8,
+/// Addresses of a PDP context (3GPP TS 27.007 section 10.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PdpType {
+    /// IPv4 alone.
+    #[default]
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
+    /// Both (3GPP release 9 and later; older sticks refuse it).
+    Ipv4v6,
 }
 
-/// A stick on the bus.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stick {
-    /// Where it is plugged in, such as `1-1.2`.
-    pub usb_path: String,
-    /// `vendor:product` in hexadecimal.
-    pub id: String,
-    /// The model, from its quirk file.
-    pub model: String,
-    /// What it shows itself as.
-    pub form: Form,
-}
-
-/// What a stick shows itself as.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// The CD-ROM with its drivers: it has to be switched.
-    CdRom,
-    /// A modem; its ports may still be appearing.
-    Serial {
-        /// Ports that may answer AT commands, the one for PPP first.
-        ports: Vec<Port>,
-    },
-    /// A network card that dials by itself (HiLink, ECM, NCM, RNDIS).
-    NetworkCard {
-        /// The kernel's name for it (`usb0`, `wwan0`), once it is there.
-        interface: Option<String>,
-        /// Ports that may answer AT commands beside it.
-        ports: Vec<Port>,
-    },
-}
-
-impl Stick {
-    /// Ports that may answer AT commands, the best first.
-    pub fn ports(&self) -> &[Port] {
-        match &self.form {
-            Form::CdRom => &[],
-            Form::Serial { ports } | Form::NetworkCard { ports, .. } => ports,
+impl PdpType {
+    /// As `AT+CGDCONT` wants it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IP",
+            Self::Ipv6 => "IPV6",
+            Self::Ipv4v6 => "IPV4V6",
         }
     }
-
-    /// Whether what it takes to dial has appeared.
-    pub(super) fn is_ready(&self) -> bool {
-        match &self.form {
-            Form::CdRom => false,
-            Form::Serial { ports } => !ports.is_empty(),
-            Form::NetworkCard { interface, .. } => interface.is_some(),
-        }
-    }
-
-    /// Whether it is the same stick in the same form, whatever became of its ports.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.usb_path == other.usb_path
-            && self.id == other.id
-            && std::mem::discriminant(&self.form) == std::mem::discriminant(&other.form)
-    }
 }
 
-/// What is on the bus: every stick a quirk file knows, and those that look like one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bus {
-    /// In the order of their USB paths.
-    pub sticks: Vec<Stick>,
+/// When to dial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dial {
+    /// Always.
+    #[default]
+    Always,
+    /// When the wired line is down, or on request.
+    OnDemand {
+        /// How long the wired line must be back before the call ends.
+        idle_hangup: Duration,
+    },
+}
+
+/// How the wired line stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wired {
+    /// It carries traffic.
+    Up,
+    /// It does not.
+    Down,
+    /// Nobody says.
+    #[default]
+    Unknown,
 }
 
 /// What the stick says it is.
@@ -114,19 +98,39 @@ pub struct Network {
     pub registration: Option<Registration>,
     /// Its name.
     pub operator: Option<String>,
-    /// Signal strength, measured before dialling.
+    /// Its country and network code, digits.
+    pub operator_code: Option<String>,
+    /// The radio technology: `GSM`, `UMTS`, `HSPA`, `LTE` and so on.
+    pub technology: Option<&'static str>,
+    /// Signal strength.
     pub signal_dbm: Option<i16>,
+    /// When it was measured, in milliseconds of the boot clock.
+    pub measured_ms: Option<u64>,
 }
 
-/// An IP link over PPP.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What carries the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkKind {
+    /// PPP over a serial port.
+    #[default]
+    Ppp,
+    /// The stick's own network card.
+    NetworkCard,
+}
+
+/// An IP link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// `ppp0`.
     pub interface: String,
-    /// Our address.
-    pub local: Ipv4Addr,
-    /// The peer's.
-    pub remote: Ipv4Addr,
+    /// What carries it.
+    pub kind: LinkKind,
+    /// Our IPv4 address.
+    pub local: Option<Ipv4Addr>,
+    /// The peer's, or the gateway.
+    pub remote: Option<Ipv4Addr>,
+    /// Our and the peer's link-local IPv6 address.
+    pub ipv6: Option<(Ipv6Addr, Ipv6Addr)>,
     /// Name servers the peer offered.
     pub dns: Vec<Ipv4Addr>,
     /// Largest packet.
@@ -142,6 +146,13 @@ pub enum SessionEnd {
     Signal(i32),
     /// It could not be started.
     NotStarted(String),
+    /// The network card is of no use any more.
+    Card {
+        /// Why.
+        why: String,
+        /// It is there and does not answer: it hangs.
+        silent: bool,
+    },
 }
 
 /// What happened.
@@ -163,10 +174,31 @@ pub enum Event {
     PinNotRecorded,
     /// pppd has addresses.
     SessionUp(Link),
+    /// The link is down and pppd is about to end; its end says why.
+    LinkDown,
     /// pppd ended.
     SessionEnded(SessionEnd),
+    /// While the link is up: the stick's second port, which answered before, fell silent.
+    SecondPortSilent,
+    /// The second port told how the stick stands with the network.
+    Measured(Network),
+    /// The access point for the SIM that was asked for, if one is known.
+    AccessPoint(Option<Apn>),
+    /// How the wired line stands.
+    Wired(Wired),
     /// Somebody asked for a fresh call.
     Redial,
+    /// Somebody asked for a call, whatever the wired line does.
+    Dial,
+    /// Somebody asked to end the call.
+    HangUp,
+    /// The configuration was read again.
+    Reconfigured {
+        /// What it says.
+        settings: Settings,
+        /// Whether something else changed that only a fresh call takes up.
+        fresh_call: bool,
+    },
 }
 
 /// What to do.
@@ -199,46 +231,12 @@ pub enum Action {
     StartSession,
     /// End pppd.
     EndSession,
-}
-
-/// Why a PIN was not accepted or not even sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PinRefusal {
-    /// The SIM said it is wrong.
-    Wrong,
-    /// So few tries are left that a wrong one could be costly.
-    FewTries(u8),
-    /// It was sent before, and not accepted.
-    SentBefore,
-    /// The try could not be written down first.
-    NotRecorded,
-}
-
-/// What stands between the user and the link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// No stick.
-    Absent,
-    /// It does not answer.
-    NoAnswer(String),
-    /// No usable SIM.
-    NoSim(String),
-    /// The stick asks for an unlock code that is not the SIM's PIN.
-    Locked(String),
-    /// The SIM asks for a PIN and none is configured.
-    PinRequired,
-    /// The PIN does not help.
-    PinRefused(PinRefusal),
-    /// The SIM asks for its PUK.
-    PukRequired,
-    /// No registration in time.
-    NotRegistered(Option<Registration>),
-    /// Only a foreign network is there, and they are not allowed.
-    RoamingOff,
-    /// The network refuses this SIM.
-    RegistrationDenied,
-    /// The provider refuses user and password.
-    AuthRefused(String),
-    /// The call could not be made or held.
-    CallFailed(String),
+    /// End pppd without a goodbye: the peer hears nothing any more.
+    KillSession,
+    /// Look up the access point for the SIM with this identity (IMSI) and report
+    /// [`Event::AccessPoint`].
+    LookUpApn {
+        /// The SIM's identity. Not for logs.
+        imsi: String,
+    },
 }

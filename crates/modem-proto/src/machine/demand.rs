@@ -1,0 +1,113 @@
+//! Whether a call is wanted: always, or only while the wired line is down.
+//!
+//! A wired line nobody reports on counts as down after a while: on a plan paid by the day a call
+//! too many costs a day's fee, a call too few costs what the appliance is there for.
+
+use sysio::Monotonic;
+
+use super::{Action, Dial, Machine, State, Wired, pace};
+
+/// What is known about the need for a call.
+#[derive(Debug)]
+pub(super) struct Demand {
+    wired: Wired,
+    since: Monotonic,
+    /// What a person asked for.
+    asked: Option<bool>,
+}
+
+impl Demand {
+    pub(super) fn new(now: Monotonic) -> Self {
+        Self { wired: Wired::Unknown, since: now, asked: None }
+    }
+}
+
+impl Machine {
+    /// Whether to make a call.
+    pub(super) fn wanted(&self, now: Monotonic) -> bool {
+        self.settings.dial == Dial::Always
+            || self.demand.asked.unwrap_or_else(|| match self.demand.wired {
+                Wired::Up => false,
+                Wired::Down => true,
+                Wired::Unknown => now.since(self.demand.since) >= pace::UNKNOWN_IS_DOWN,
+            })
+    }
+
+    /// When the call that is up should end, if the wired line stays as it is.
+    fn hang_up_at(&self) -> Option<Monotonic> {
+        match (self.settings.dial, self.demand.asked, self.demand.wired) {
+            (Dial::OnDemand { .. }, Some(false), _) => Some(self.demand.since),
+            (Dial::OnDemand { idle_hangup }, None, Wired::Up) => Some(self.demand.since + idle_hangup),
+            _ => None,
+        }
+    }
+
+    pub(super) fn on_wired(&mut self, now: Monotonic, wired: Wired) -> Vec<Action> {
+        if wired != self.demand.wired {
+            if wired == Wired::Up {
+                // What was asked for was asked for that outage.
+                self.demand.asked = None;
+            }
+            self.demand.wired = wired;
+            self.demand.since = now;
+        }
+        self.judge_demand(now)
+    }
+
+    pub(super) fn on_asked(&mut self, now: Monotonic, call: bool) -> Vec<Action> {
+        self.demand.asked = Some(call);
+        let mut actions = self.judge_demand(now);
+        if call && matches!(self.state, State::Waiting { .. }) && !self.session {
+            actions.extend(self.begin(now));
+        }
+        actions
+    }
+
+    /// Dials or hangs up if that is due.
+    pub(super) fn judge_demand(&mut self, now: Monotonic) -> Vec<Action> {
+        if matches!(self.state, State::Standby { .. }) && self.wanted(now) {
+            return self.leave_standby(now);
+        }
+        let Some(at) = self.hang_up_at() else { return Vec::new() };
+        match &mut self.state {
+            State::Connected { .. } if now >= at => self.hang_up(now),
+            State::Connected { until, .. } => {
+                *until = (*until).min(at);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Ends the session in order; what follows is decided when it has ended.
+    pub(super) fn hang_up(&mut self, now: Monotonic) -> Vec<Action> {
+        self.state = State::Ending { lost: None, until: now + pace::SESSION_END };
+        vec![Action::EndSession]
+    }
+
+    /// Everything is ready, and no call is wanted.
+    pub(super) fn standby(&mut self, now: Monotonic) -> Vec<Action> {
+        self.note_success(now, "ready; no call is wanted");
+        self.trouble = None;
+        self.attempt = 0;
+        self.ladder.settle();
+        let mut until = now + pace::STANDBY_LOOK;
+        if self.demand.wired == Wired::Unknown && self.demand.asked.is_none() {
+            until = until.min((self.demand.since + pace::UNKNOWN_IS_DOWN).max(now + pace::HANG_UP));
+        }
+        self.state = State::Standby { until };
+        Vec::new()
+    }
+
+    /// A network card has no port to ask; its address is what is to be had.
+    fn leave_standby(&mut self, now: Monotonic) -> Vec<Action> {
+        if self.port.is_some() { self.dial(now) } else { self.begin(now) }
+    }
+
+    pub(super) fn on_standby_deadline(&mut self, now: Monotonic) -> Vec<Action> {
+        if self.wanted(now) {
+            return self.leave_standby(now);
+        }
+        if self.port.is_some() { self.register(now) } else { self.standby(now) }
+    }
+}
