@@ -15,8 +15,23 @@ const MOST_OWED: usize = 8;
 const MOST_LINES: usize = 64;
 /// Characters that begin the URCs of 27.007 (`+`), Huawei and ZTE (`^`, `+Z`), and others.
 const URC_MARKS: [char; 7] = ['+', '^', '*', '%', '$', '&', '!'];
-/// URCs without a mark (V.250 section 6.3, 27.007 section 6.11).
-const BARE_URCS: [&str; 6] = ["RING", "NO CARRIER", "NO ANSWER", "BUSY", "NO DIALTONE", "CONNECT"];
+/// URCs without a mark: V.250 section 6.3, 27.007 section 6.11, and what SIMCom's and Quectel's modules say
+/// when they start (testdata/recorded).
+const BARE_URCS: [&str; 13] = [
+    "RING",
+    "NO CARRIER",
+    "NO ANSWER",
+    "BUSY",
+    "NO DIALTONE",
+    "CONNECT",
+    "RDY",
+    "QCRDY",
+    "APP RDY",
+    "SMS DONE",
+    "PB DONE",
+    "SMS Ready",
+    "Call Ready",
+];
 
 /// A command's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,5 +187,7 @@ fn belongs(line: &str, answer: Answer) -> bool {
     }
 }
 
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod tests;
