@@ -7,9 +7,8 @@ use modem_proto::machine::{Form, Port};
 
 use super::device::{Device, Interface};
 
-/// USB drivers of cellular modems alone (drivers/usb/serial/option.c, qcserial.c, sierra.c, ipw.c,
-/// drivers/net/usb/hso.c).
-const SERIAL_DRIVERS: [&str; 5] = ["option", "qcserial", "sierra", "ipw", "hso"];
+/// USB drivers of cellular modems alone (drivers/usb/serial/option.c, qcserial.c, sierra.c, ipw.c).
+const SERIAL_DRIVERS: [&str; 4] = ["option", "qcserial", "sierra", "ipw"];
 /// Drivers of network cards, those of modems among others.
 const CARD_DRIVERS: [&str; 4] = ["cdc_ether", "cdc_ncm", "huawei_cdc_ncm", "rndis_host"];
 const ACM_DRIVER: &str = "cdc_acm";
