@@ -17,7 +17,7 @@ use crate::files;
 const SOURCE: &str = "usr/share/mobile-broadband-provider-info/serviceproviders.xml";
 /// Where the dialer looks.
 const TABLE: &str = "usr/share/failberry/apn.tsv";
-/// Below this the database is not what it was (that of 2023 has 781 networks): better no image than
+/// Below this the database is not what it was (that of 2025 has 781 networks): better no image than
 /// one that knows nobody.
 const FEWEST_NETWORKS: usize = 500;
 

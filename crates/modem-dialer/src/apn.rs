@@ -82,16 +82,16 @@ fn access(fields: &str) -> Option<Access> {
     };
     Some(Access {
         apn,
-        user: optional(user)?,
-        password: optional(password)?,
+        user: optional(user).ok()?,
+        password: optional(password).ok()?,
         method,
         provider: fields.next()?.to_owned(),
     })
 }
 
-/// `None` if it does not fit, `Some(None)` if there is nothing.
-fn optional<T: std::str::FromStr>(text: &str) -> Option<Option<T>> {
-    if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
+/// Nothing is nothing; what does not fit is an error.
+fn optional<T: std::str::FromStr>(text: &str) -> Result<Option<T>, T::Err> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const MOST_OWED: usize = 8;
 const MOST_LINES: usize = 64;
 /// Characters that begin the URCs of 27.007 (`+`), Huawei and ZTE (`^`, `+Z`), and others.
 const URC_MARKS: [char; 7] = ['+', '^', '*', '%', '$', '&', '!'];
-/// URCs without a mark: V.250 section 6.3, 27.007 section 6.11, and what SIMCom's and Quectel's modules say
+/// URCs without a mark: V.250 section 6.3, 27.007 section 6.11, and what modules by `SIMCom` and Quectel say
 /// when they start (testdata/recorded).
 const BARE_URCS: [&str; 13] = [
     "RING",

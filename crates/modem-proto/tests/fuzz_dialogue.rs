@@ -58,7 +58,7 @@ impl Random {
 
 fn input(random: &mut Random, lines: &[&str]) -> Vec<u8> {
     let mut data = Vec::new();
-    for _ in 0..1 + random.below(PIECES) {
+    for _ in 0..=random.below(PIECES) {
         match random.below(8) {
             0..=2 => data.extend_from_slice(WORDS[random.below(WORDS.len())]),
             3 | 4 => data.extend_from_slice(b"OK\r\n"),

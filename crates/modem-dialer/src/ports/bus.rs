@@ -8,7 +8,7 @@ mod device;
 mod guess;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use modem_proto::machine::{Bus, Form, Port, Stick};
@@ -37,7 +37,7 @@ pub fn scan(root: &Root, quirks: &[Quirk]) -> Bus {
     Bus { sticks: names.into_iter().filter_map(|name| stick(&directory.join(&name), name, quirks)).collect() }
 }
 
-fn stick(path: &PathBuf, usb_path: String, quirks: &[Quirk]) -> Option<Stick> {
+fn stick(path: &Path, usb_path: String, quirks: &[Quirk]) -> Option<Stick> {
     let device = Device::read(path, &usb_path)?;
     let (model, form) = known(&device, quirks).or_else(|| guess::form(&device))?;
     Some(Stick { usb_path, id: device.id, model, form })

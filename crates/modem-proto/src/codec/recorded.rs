@@ -118,7 +118,7 @@ fn recorded_answers_become_facts() {
     assert_eq!(registered("ublox", "AT+CGREG?", "+CGREG:"), Some(Registration::Idle));
 }
 
-/// The start of the SARA-G450 in TinyGSM's issue 296, whose driver stayed one answer behind for good.
+/// The start of the SARA-G450 in `vshymanskyy/TinyGSM#296`, whose driver stayed one answer behind for good.
 #[test]
 fn a_stick_that_starts_slowly_does_not_stay_one_answer_behind() {
     let mut codec = Codec::default();

@@ -132,19 +132,16 @@ proptest! {
             2 => (Command::text("ATI", "I:"), vec!["Model: E3372", "Revision: 21.200.07.00.00"]),
             _ => (Command::plain("ATE0"), vec![]),
         };
-        let mut all = String::new();
-        if echo {
-            all.push_str(&format!("{}\r\r\n", command.text));
+        let mut words: Vec<&str> = Vec::new();
+        for (index, urcs) in noise.iter().enumerate() {
+            words.extend(urcs.iter().map(|urc| URCS[*urc]));
+            words.extend(lines.get(index));
         }
-        for index in 0..4 {
-            for urc in &noise[index] {
-                all.push_str(&format!("\r\n{}\r\n", URCS[*urc]));
-            }
-            if let Some(line) = lines.get(index) {
-                all.push_str(&format!("\r\n{line}\r\n"));
-            }
+        words.push("OK");
+        let mut all = if echo { format!("{}\r\r\n", command.text) } else { String::new() };
+        for word in words {
+            all.extend(["\r\n", word, "\r\n"]);
         }
-        all.push_str("\r\nOK\r\n");
         let mut codec = Codec::default();
         codec.sent(&command);
         let (mut bytes, mut heard) = (all.as_bytes(), Vec::new());

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use modem_proto::machine::Port;
 
-/// Names the kernel gives to the ports of modems: usb-serial's, CDC ACM's, and the `hso` driver's.
-const TTYS: [&str; 3] = ["ttyUSB", "ttyACM", "ttyHS"];
+/// Names the kernel gives to the ports of modems: usb-serial's and CDC ACM's. The unit allows these.
+const TTYS: [&str; 2] = ["ttyUSB", "ttyACM"];
 
 /// A device.
 #[derive(Debug)]

@@ -7,9 +7,8 @@ use modem_proto::machine::{Form, Port};
 
 use super::device::{Device, Interface};
 
-/// USB drivers of cellular modems alone (drivers/usb/serial/option.c, qcserial.c, sierra.c, ipw.c,
-/// drivers/net/usb/hso.c).
-const SERIAL_DRIVERS: [&str; 5] = ["option", "qcserial", "sierra", "ipw", "hso"];
+/// USB drivers of cellular modems alone (drivers/usb/serial/option.c, qcserial.c, sierra.c, ipw.c).
+const SERIAL_DRIVERS: [&str; 4] = ["option", "qcserial", "sierra", "ipw"];
 /// Drivers of network cards, those of modems among others.
 const CARD_DRIVERS: [&str; 4] = ["cdc_ether", "cdc_ncm", "huawei_cdc_ncm", "rndis_host"];
 const ACM_DRIVER: &str = "cdc_acm";
@@ -33,12 +32,12 @@ const CELLULAR_VENDORS: [&str; 14] = [
     "2cb7", // Fibocom
     "2dee", // MeiG
 ];
-/// u-blox's positioning receivers, which are no modems (ModemManager 77-mm-ublox-port-types.rules).
+/// u-blox's positioning receivers, which are no modems (`ModemManager`, 77-mm-ublox-port-types.rules).
 const RECEIVERS: [&str; 5] = ["1546:01a5", "1546:01a6", "1546:01a7", "1546:01a8", "1546:01a9"];
 /// Bulk in, bulk out, and the interrupt endpoint that tells of carrier and rings: option.c reads the
 /// latter of a modem's port; diagnosis and NMEA ports mostly have none.
 const MODEM_ENDPOINTS: u8 = 3;
-/// Huawei's protocol codes: 1 is the modem, 2 the port for its PC software (ModemManager
+/// Huawei's protocol codes: 1 is the modem, 2 the port for its PC software (`ModemManager`,
 /// 77-mm-huawei-net-port-types.rules).
 const HUAWEI: &str = "12d1";
 /// More ports than this are not tried: each silent one costs seconds.

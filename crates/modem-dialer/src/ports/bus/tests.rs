@@ -1,7 +1,7 @@
 //! Buses as sysfs shows them.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::*;
 
