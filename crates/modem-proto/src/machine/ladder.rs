@@ -223,7 +223,8 @@ impl Machine {
 
     /// A whole round over every port brought no sane answer.
     pub(super) fn round_failed(&mut self, now: Monotonic, detail: String) -> Vec<Action> {
-        let booted = now.since(self.appeared) >= pace::STICK_BOOTS;
+        let patience = self.oddities().map_or(pace::STICK_BOOTS, |odd| odd.slow_start.max(pace::STICK_BOOTS));
+        let booted = now.since(self.appeared) >= patience;
         if self.answered || booted {
             self.set_stuck(now, detail.clone(), None);
         }
