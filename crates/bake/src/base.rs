@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::apn;
 use crate::elf;
 use crate::error::{Error, IoContext};
 use crate::files;
@@ -26,6 +27,7 @@ pub fn key(unpacked: &Path, machine: &Machine, layers: &[Layer]) -> Key {
         include_str!("kernel.rs"),
         include_str!("initramfs.rs"),
         include_str!("elf.rs"),
+        include_str!("apn.rs"),
     ] {
         key.text(recipe);
     }
@@ -60,6 +62,7 @@ pub fn make(
     kernel::install_boot_files(runner, &root, &machine.dtbs)?;
     accounts(&root)?;
     runtime_links(&root)?;
+    apn::make(&root)?;
     for layer in layers {
         drop_files(&root, layer)?;
         for folder in &layer.directories {

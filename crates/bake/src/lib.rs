@@ -3,6 +3,7 @@
 //! Yocto's ideas on Debian's signed binaries: packages are unpacked, never configured, so no foreign
 //! code runs; what their scripts would have done is done from outside by systemd's offline tools.
 
+pub mod apn;
 pub mod base;
 pub mod bmap;
 pub mod card;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::apn::{Access, Method};
 use ::config::{Auth, DialMode, Secret};
 use modem_proto::machine::{Apn, Dial, PdpType, Pin, Settings};
 
@@ -48,13 +49,19 @@ impl Credentials {
         Self { user, auth: modem.auth, addresses, password: modem.password.clone() }
     }
 
-    /// Takes a login the provider's entry in the database names, where the user named none.
+    /// Takes the login of the provider's entry in the database where the user named none.
     #[must_use]
-    pub fn or(&self, user: Option<&str>, password: Option<&::config::Text>) -> Self {
+    pub fn or(&self, access: &Access) -> Self {
         let mut all = self.clone();
-        if let (ANY, None, Some(user)) = (all.user.as_str(), &all.password, user) {
-            user.clone_into(&mut all.user);
-            all.password = password.cloned().map(Secret::new);
+        if let (ANY, None, Some(user)) = (all.user.as_str(), &all.password, &access.user) {
+            user.as_str().clone_into(&mut all.user);
+            all.password.clone_from(&access.password);
+        }
+        if let (Auth::Any, Some(method)) = (all.auth, access.method) {
+            all.auth = match method {
+                Method::Pap => Auth::Pap,
+                Method::Chap => Auth::Chap,
+            };
         }
         all
     }

@@ -23,7 +23,7 @@ use crate::monitor::{self, Monitor, News, Phase};
 use crate::pin_record::PinRecord;
 use crate::ports::{bus, opening::Opening, ppp, serial::Serial, uevents::Uevents};
 use crate::quirks::Quirk;
-use crate::{Error, RUN_DIRECTORY, card, ip_up, status, wired};
+use crate::{Error, RUN_DIRECTORY, apn, card, ip_up, status, wired};
 
 /// Requests without content: a fresh call, a call on demand, its end.
 const REDIAL: &str = "redial";
@@ -50,6 +50,8 @@ pub struct Driver {
     settings: Settings,
     credentials: Credentials,
     complaints: status::Complaints,
+    /// What is known of the provider of a SIM without a configured access point.
+    provider: Option<apn::Access>,
     machine: Machine,
     codec: Codec,
     serial: Option<(Port, Serial)>,
@@ -87,6 +89,7 @@ impl Driver {
             config_path: path,
             settings,
             complaints: status::Complaints::default(),
+            provider: None,
             second: Monitor::new(&root),
             root,
             quirks,
@@ -185,8 +188,22 @@ impl Driver {
     }
 
     /// The access point of a SIM.
-    fn look_up(&mut self, _imsi: &str) -> Option<Apn> {
-        None
+    fn look_up(&mut self, imsi: &str) -> Option<Apn> {
+        self.provider = apn::lookup(&self.root, imsi)
+            .inspect_err(|error| log::warn!("look up the access point of the SIM: {error}"))
+            .ok()
+            .flatten();
+        let access = self.provider.as_ref()?;
+        log::info!("access point {} of {}, by the SIM", access.apn.as_str(), access.provider);
+        Apn::new(access.apn.as_str())
+    }
+
+    /// The configured login, or else the one the SIM's provider wants.
+    fn login(&self) -> Credentials {
+        match self.provider.as_ref().filter(|_| self.settings.apn.is_none()) {
+            Some(access) => self.credentials.or(access),
+            None => self.credentials.clone(),
+        }
     }
 
     fn start_card(&mut self, now: Monotonic, interface: &str) -> Option<Event> {
@@ -282,7 +299,7 @@ impl Driver {
         let Some((port, serial)) = &self.serial else {
             return Some(Event::SessionEnded(SessionEnd::NotStarted("the port is not open".to_owned())));
         };
-        let started = serial.share().and_then(|fd| ppp::Session::start(&self.files, fd, &self.credentials));
+        let started = serial.share().and_then(|fd| ppp::Session::start(&self.files, fd, &self.login()));
         match started {
             Ok(session) => {
                 log::info!("pppd {} on {}", session.pid(), port.name);

@@ -3,6 +3,7 @@
 //! What to do is decided in [`machine`] (pure, from `modem-proto`); this crate carries it out:
 //! [`ports`] touches the system, [`driver`] ties it to the loop, [`status`] says how it goes.
 
+pub mod apn;
 pub mod card;
 pub mod config;
 pub mod driver;
@@ -31,9 +32,6 @@ pub enum Error {
     /// The configuration slice.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
-    /// The quirk files.
-    #[error(transparent)]
-    Quirks(#[from] quirks::QuirkError),
     /// The exchange folder.
     #[error("watch {path}: {source}; is it missing from tmpfiles.d?")]
     Watch {
@@ -53,7 +51,12 @@ pub enum Error {
 /// See [`Error`].
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let config = config::load(&arguments.config)?;
-    let quirks = quirks::load(&arguments.root)?;
-    let mut driver = driver::Driver::new(arguments.root.clone(), config, quirks)?;
+    let quirks = quirks::load(&arguments.root);
+    for problem in &quirks.problems {
+        log::warn!("{problem}");
+    }
+    let problems = quirks.problems.iter().map(ToString::to_string).collect();
+    let mut driver = driver::Driver::new(arguments.root.clone(), config, quirks.models)?;
+    driver.complain_of_quirks(problems);
     Ok(daemonkit::run(&arguments.root, NAME, VERSION, &mut driver)?)
 }

@@ -9,6 +9,8 @@ use crate::lines::Lines;
 use crate::outcome::Outcome;
 use crate::parse;
 
+/// So many given-up commands are remembered; each cost seconds, and the port is reopened after a few.
+const MOST_OWED: usize = 8;
 /// An answer has at most this many lines; `+COPS=?`, the longest there is, stays below.
 const MOST_LINES: usize = 64;
 /// Characters that begin the URCs of 27.007 (`+`), Huawei and ZTE (`^`, `+Z`), and others.
@@ -39,6 +41,8 @@ struct Pending {
     echo: String,
     answer: Answer,
     lines: Vec<String>,
+    /// Whether a final result came in its time that was taken for an earlier command's.
+    passed_one: bool,
 }
 
 /// One port's dialogue.
@@ -46,18 +50,27 @@ struct Pending {
 pub struct Codec {
     lines: Lines,
     pending: Option<Pending>,
+    /// What was given up and may still be answered, late: the next command must not get that answer.
+    owed: Vec<Answer>,
 }
 
 impl Codec {
     /// Notes that `command` was sent; an earlier one that is still unanswered is given up.
     pub fn sent(&mut self, command: &Command) {
-        self.pending =
-            Some(Pending { echo: command.text.clone(), answer: command.answer, lines: Vec::new() });
+        // One whose result may have come already is not owed another one.
+        if let Some(given_up) = self.pending.take().filter(|pending| !pending.passed_one)
+            && self.owed.len() < MOST_OWED
+        {
+            self.owed.push(given_up.answer);
+        }
+        let (echo, answer) = (command.text.clone(), command.answer);
+        self.pending = Some(Pending { echo, answer, lines: Vec::new(), passed_one: false });
     }
 
     /// Forgets everything, as for a port just opened.
     pub fn reset(&mut self) {
         self.pending = None;
+        self.owed.clear();
         self.lines.clear();
     }
 
@@ -84,15 +97,37 @@ impl Codec {
         };
         // Half a URC may stand before the echo: the line began before the command was sent.
         if line.ends_with(&pending.echo) {
+            // Answers come in the order of the commands: what was owed will not come any more.
+            if line == pending.echo {
+                self.owed.clear();
+            }
             return None;
         }
-        if let Some(outcome) = Outcome::of(&line, pending.answer == Answer::Call) {
+        let line = canonical(line, pending.answer);
+        if let Some(outcome) = Outcome::of(&line, pending.answer == Answer::Call)
+            .or_else(|| Outcome::of_digit(&line, pending.answer))
+        {
             // Dialling ends with CONNECT or a refusal (V.250 section 6.3.1): an OK is a late answer to
             // something before it.
             if pending.answer == Answer::Call && outcome == Outcome::Ok {
                 return Some(Heard::Unsolicited(line));
             }
+            // Nothing but OK is no answer to a question: it is the late end of something given up.
+            if outcome == Outcome::Ok
+                && pending.is_question()
+                && pending.lines.is_empty()
+                && !self.owed.is_empty()
+            {
+                self.owed.remove(0);
+                pending.passed_one = true;
+                return Some(Heard::Unsolicited(line));
+            }
+            let answer = pending.answer;
             let lines = self.pending.take().map(|pending| pending.lines).unwrap_or_default();
+            // Its own lines came, so everything before it is through; unless the same was asked twice.
+            if !lines.is_empty() && !self.owed.contains(&answer) {
+                self.owed.clear();
+            }
             return Some(Heard::Answer(Response { outcome, lines }));
         }
         if belongs(&line, pending.answer) && pending.lines.len() < MOST_LINES {
@@ -100,6 +135,27 @@ impl Codec {
             return None;
         }
         Some(Heard::Unsolicited(line))
+    }
+}
+
+impl Pending {
+    /// Whether lines must come before its `OK`.
+    fn is_question(&self) -> bool {
+        matches!(self.answer, Answer::Prefix(_) | Answer::Registration(_) | Answer::Text(_))
+    }
+}
+
+/// A few firmwares answer in the letters they were asked in (`+csq: 18,99` from an MC7455): the
+/// prefix as the parsers know it.
+fn canonical(line: String, answer: Answer) -> String {
+    let (Answer::Prefix(prefix) | Answer::Registration(prefix) | Answer::Text(prefix)) = answer else {
+        return line;
+    };
+    match line.get(..prefix.len()) {
+        Some(start) if start != prefix && start.eq_ignore_ascii_case(prefix) => {
+            format!("{prefix}{}", &line[prefix.len()..])
+        }
+        _ => line,
     }
 }
 
@@ -117,16 +173,4 @@ fn belongs(line: &str, answer: Answer) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_late_ok_does_not_answer_a_call() {
-        let mut codec = Codec::default();
-        codec.sent(&Command::dial("*99#"));
-        assert_eq!(codec.push(b"\r\nOK\r\n"), [Heard::Unsolicited("OK".into())]);
-        let heard = codec.push(b"\r\nCONNECT 7200000\r\n");
-        let [Heard::Answer(response)] = &heard[..] else { panic!("{heard:?}") };
-        assert!(matches!(response.outcome, Outcome::Connect(_)));
-    }
-}
+mod tests;

@@ -1,6 +1,10 @@
 //! Final result codes, matched as whole lines: a substring is how a URC becomes an answer.
 
+mod names;
+
 use std::fmt;
+
+use crate::command::Answer;
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub enum Outcome {
 pub enum MobileError {
     /// With `AT+CMEE=1`.
     Code(u16),
-    /// A stick that ignores `AT+CMEE=1` answers in words.
+    /// A stick that ignores `AT+CMEE=1` answers in words; these are not the standard's.
     Text(String),
 }
 
@@ -59,6 +63,21 @@ impl Outcome {
         }
     }
 
+    /// The outcome a digit stands for, as after `ATV0` (V.250 section 5.7.1, table 1). Only for
+    /// commands without text in their answer: there a digit can be nothing else.
+    pub(crate) fn of_digit(line: &str, answer: Answer) -> Option<Self> {
+        match (answer, line) {
+            (Answer::Final | Answer::Call, "0") => Some(Self::Ok),
+            (Answer::Final | Answer::Call, "4") => Some(Self::Error),
+            (Answer::Call, "1") => Some(Self::Connect(String::new())),
+            (Answer::Call, "3") => Some(Self::NoCarrier),
+            (Answer::Call, "6") => Some(Self::NoDialtone),
+            (Answer::Call, "7") => Some(Self::Busy),
+            (Answer::Call, "8") => Some(Self::NoAnswer),
+            _ => None,
+        }
+    }
+
     /// Whether it is a `+CME ERROR` with this number.
     pub fn is_mobile(&self, code: u16) -> bool {
         *self == Self::Mobile(MobileError::Code(code))
@@ -71,49 +90,15 @@ fn after<'line>(line: &'line str, name: &str) -> Option<&'line str> {
 
 impl MobileError {
     fn of(reason: &str) -> Self {
-        reason.parse().map_or_else(|_| Self::Text(reason.to_owned()), Self::Code)
-    }
-
-    /// The name of a numbered error (3GPP TS 27.007 sections 9.2.1 to 9.2.3).
-    fn name(code: u16) -> &'static str {
-        match code {
-            3 => "operation not allowed",
-            4 => "operation not supported",
-            10 => "SIM not inserted",
-            11 => "SIM PIN required",
-            12 => "SIM PUK required",
-            13 => "SIM failure",
-            14 => "SIM busy",
-            15 => "SIM wrong",
-            16 => "incorrect password",
-            17 => "SIM PIN2 required",
-            18 => "SIM PUK2 required",
-            30 => "no network service",
-            31 => "network timeout",
-            32 => "network not allowed, emergency calls only",
-            40..=47 => "the stick is locked to a network, subset, provider or company",
-            103 => "illegal subscriber",
-            106 => "illegal device",
-            107 => "packet service not allowed",
-            111 => "network not allowed",
-            112 => "location area not allowed",
-            113 => "roaming not allowed in this location area",
-            127 => "missing or unknown APN",
-            129 => "user authentication failed",
-            132 => "service option not supported",
-            133 => "service option not subscribed",
-            134 => "service option temporarily out of order",
-            148 => "unspecified packet service error",
-            149 => "PDP authentication failure",
-            _ => "unknown error",
-        }
+        let code = reason.parse().ok().or_else(|| names::mobile_code(reason));
+        code.map_or_else(|| Self::Text(reason.to_owned()), Self::Code)
     }
 }
 
 impl fmt::Display for MobileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Code(code) => write!(f, "{} ({code})", Self::name(*code)),
+            Self::Code(code) => write!(f, "{} ({code})", names::mobile(*code)),
             Self::Text(text) => f.write_str(text),
         }
     }
@@ -130,7 +115,10 @@ impl fmt::Display for Outcome {
             Self::NoAnswer => f.write_str("NO ANSWER"),
             Self::Error => f.write_str("ERROR"),
             Self::Mobile(error) => error.fmt(f),
-            Self::Message(reason) => write!(f, "message service error {reason}"),
+            Self::Message(reason) => match reason.parse() {
+                Ok(code) => write!(f, "message service error: {} ({code})", names::message(code)),
+                Err(_) => write!(f, "message service error: {reason}"),
+            },
         }
     }
 }
@@ -157,6 +145,8 @@ mod tests {
         let named = |line| Outcome::of(line, false).unwrap().to_string();
         assert_eq!(named("+CME ERROR: 16"), "incorrect password (16)");
         assert_eq!(named("+CME ERROR:10"), "SIM not inserted (10)");
-        assert_eq!(named("+CME ERROR: SIM busy"), "SIM busy");
+        assert_eq!(named("+CME ERROR: SIM busy"), "SIM busy (14)");
+        assert_eq!(named("+CME ERROR: out of cheese"), "out of cheese");
+        assert_eq!(named("+CMS ERROR: 500"), "message service error: unknown error (500)");
     }
 }

@@ -98,6 +98,16 @@ pub fn signal_dbm(line: &str) -> Option<i16> {
     (0..=31).contains(&rssi).then(|| -113 + 2 * rssi)
 }
 
+/// `^HCSQ: "<mode>",<level>,…` of Huawei's LTE sticks in dBm: `<level>` is the received strength, or of
+/// WCDMA the code power, in steps of 1 dB above -121 (Huawei's AT command manuals; 4IceG/luci-app-3ginfo-lite
+/// reads it so). `None` for "NOSERVICE" and "unknown" (255).
+pub fn huawei_signal_dbm(line: &str) -> Option<i16> {
+    let mut fields = line.strip_prefix("^HCSQ:")?.split(',').map(str::trim);
+    let mode = fields.next()?.trim_matches('"');
+    let level: i16 = fields.next()?.parse().ok()?;
+    (mode != "NOSERVICE" && (0..=96).contains(&level)).then(|| level - 121)
+}
+
 /// `+COPS: <mode>,<format>,"<operator>"[,<access>]`: the operator.
 pub fn operator(line: &str) -> Option<String> {
     let rest = line.strip_prefix("+COPS:")?;
@@ -159,6 +169,10 @@ mod tests {
     fn reads_signal_operator_and_identities() {
         assert_eq!(signal_dbm("+CSQ: 18,99"), Some(-77));
         assert_eq!(signal_dbm("+CSQ: 99,99"), None);
+        assert_eq!(huawei_signal_dbm("^HCSQ: \"LTE\",59,55,105,20"), Some(-62));
+        assert_eq!(huawei_signal_dbm("^HCSQ:\"WCDMA\",44,35,47"), Some(-77));
+        assert_eq!(huawei_signal_dbm("^HCSQ: \"NOSERVICE\""), None);
+        assert_eq!(huawei_signal_dbm("^HCSQ: \"LTE\",255,255,255,255"), None);
         assert_eq!(operator("+COPS: 0,0,\"Test PLMN\",2").as_deref(), Some("Test PLMN"));
         assert_eq!(operator("+COPS: 0"), None);
         assert_eq!(identity("+CGSN: 354762020123456").as_deref(), Some("354762020123456"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{Firmware, cd_rom, link, settings, settle, stick, tick};
 use modem_proto::codec::Response;
-use modem_proto::machine::{Action, Bus, Event, Machine, PinRefusal, SessionEnd, Settings, Trouble};
+use modem_proto::machine::{Action, Bus, Event, Machine, PinRefusal, SessionEnd, Settings, Trouble, Wired};
 use modem_proto::{MobileError, Outcome};
 use proptest::prelude::*;
 use sysio::Monotonic;
@@ -228,7 +228,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::PinNotRecorded),
         1 => Just(Event::SessionUp(link())),
         1 => prop_oneof![Just(16), Just(19), Just(1)].prop_map(|n| Event::SessionEnded(SessionEnd::Code(n))),
-        1 => Just(Event::Redial),
+        1 => Just(Event::LinkDown),
+        1 => Just(Event::SecondPortSilent),
+        1 => prop_oneof![Just(Event::Redial), Just(Event::Dial), Just(Event::HangUp)],
+        1 => prop_oneof![Just(Wired::Up), Just(Wired::Down), Just(Wired::Unknown)].prop_map(Event::Wired),
     ]
 }
 
@@ -300,4 +303,71 @@ proptest! {
             prop_assert!(now.since(healed) < Duration::from_secs(600), "{:?}", machine.state());
         }
     }
+
+    /// The same without anybody pulling the stick.
+    #[test]
+    fn never_latches_on_a_stick_that_stays(events in proptest::collection::vec((event(), any::<u8>()), 1..200)) {
+        let (mut machine, mut now) = battered(events);
+        let mut firmware = Firmware::new(None);
+        let actions = machine.step(now, 50, Event::Bus(stick()));
+        settle(&mut machine, now, actions, &mut firmware);
+        let healed = now;
+        while machine.name() != "connected" {
+            tick(&mut machine, &mut now, &mut firmware);
+            prop_assert!(now.since(healed) < Duration::from_secs(600), "{:?}", machine.state());
+        }
+        prop_assert_eq!(machine.stuck(), None);
+    }
+
+    /// Whatever happened before: a stick that is deaf is reported within a bound.
+    #[test]
+    fn a_deaf_stick_is_always_called_stuck(events in proptest::collection::vec((event(), any::<u8>()), 1..200)) {
+        let (mut machine, mut now) = battered(events);
+        let mut firmware = Firmware::new(None);
+        firmware.dead = true;
+        let deaf = now;
+        while machine.stuck().is_none_or(|stuck| !stuck.reason.contains("no answer")) {
+            if machine.name() == "connected" {
+                // PPP notices; that is pppd's part.
+                machine.step(now, 50, Event::LinkDown);
+            }
+            tick(&mut machine, &mut now, &mut firmware);
+            prop_assert!(now.since(deaf) < Duration::from_secs(300), "{:?}", machine.state());
+        }
+    }
+
+    /// SIMs are swapped, the stick loses power, answers come late: no SIM sees a wrong PIN twice.
+    #[test]
+    fn no_sim_ever_sees_a_wrong_pin_twice(world in proptest::collection::vec((0..3usize, any::<bool>(), 1..8u8), 1..40)) {
+        let mut machine = Machine::new(settings(Some("0000")), START);
+        let mut now = START;
+        let cards = [Some("89490123456789012345"), Some("89430123456789012345"), None];
+        let mut sims: Vec<Firmware> = cards
+            .iter()
+            .map(|iccid| Firmware { iccid: *iccid, ..Firmware::new(Some("1234")) })
+            .collect();
+        for (sim, replug, ticks) in world {
+            if replug {
+                let actions = machine.step(now, 50, Event::Bus(Bus::default()));
+                settle(&mut machine, now, actions, &mut sims[sim]);
+            }
+            for _ in 0..ticks {
+                tick(&mut machine, &mut now, &mut sims[sim]);
+            }
+            prop_assert!(sims.iter().all(|sim| sim.pins_sent <= 1));
+        }
+    }
+}
+
+/// A machine after a hostile history.
+fn battered(events: Vec<(Event, u8)>) -> (Machine, Monotonic) {
+    let mut machine = Machine::new(settings(None), START);
+    let mut now = START;
+    for (event, jitter) in events {
+        if event == Event::Tick {
+            now = machine.next_deadline().max(now);
+        }
+        machine.step(now, jitter, event);
+    }
+    (machine, now)
 }

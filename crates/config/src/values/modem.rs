@@ -1,6 +1,24 @@
 //! Values for the stick. Each is safe inside an AT command: no quote, no line end.
 
+use std::str::FromStr;
+
 use super::{Fault, TextValue};
+
+/// For values that come from elsewhere than the configuration (a provider database, a quirk file)
+/// and end up in the same AT commands: the error is the cause in words.
+macro_rules! from_str {
+    ($($value:ty),+) => {$(
+        impl FromStr for $value {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                <Self as TextValue>::parse(text).map_err(|fault| fault.cause)
+            }
+        }
+    )+};
+}
+
+from_str!(Apn, DialNumber, super::Text, super::Secret<super::Text>);
 
 /// Access point name.
 #[derive(Debug, Clone, PartialEq, Eq)]

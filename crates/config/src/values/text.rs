@@ -42,11 +42,6 @@ impl TextValue for Text {
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
-    /// Wraps a value that comes from elsewhere than the configuration.
-    pub fn new(value: T) -> Self {
-        Self(value)
-    }
-
     /// The value, for the one place that needs it.
     pub fn expose(&self) -> &T {
         &self.0

@@ -18,7 +18,7 @@ use modem_proto::monitor::{self, Action, Event, Measurement, Order, Purpose};
 use sysio::{Monotonic, Root};
 
 use crate::ports::{opening::Opening, serial::Serial};
-use crate::quirks::Quirk;
+use crate::quirks::{AtCommand, Quirk, Sourced};
 use answers::Answers;
 
 /// The token of the open port in the loop.
@@ -202,8 +202,8 @@ impl Monitor {
             (Some(token), _) => {
                 (token, maintenance::command(content).map(|c| vec![c]).map_err(|e| e.to_string()))
             }
-            (_, DISABLE_CD_ROM) => (content, self.switch(quirks, |quirk| &quirk.disable_cdrom)),
-            (_, ENABLE_CD_ROM) => (content, self.switch(quirks, |quirk| &quirk.enable_cdrom)),
+            (_, DISABLE_CD_ROM) => (content, self.switch(quirks, |quirk| &quirk.quirks.disable_cdrom)),
+            (_, ENABLE_CD_ROM) => (content, self.switch(quirks, |quirk| &quirk.quirks.enable_cdrom)),
             _ => return false,
         };
         if !answers::is_token(token) {
@@ -224,16 +224,15 @@ impl Monitor {
     fn switch(
         &self,
         quirks: &[Quirk],
-        of: impl Fn(&Quirk) -> &Vec<String>,
+        of: impl Fn(&Quirk) -> &Option<Sourced<Vec<AtCommand>>>,
     ) -> Result<Vec<modem_proto::Command>, String> {
         let (_, id) = self.stick.as_ref().ok_or("no stick is there; plug it in")?;
         let quirk = quirks.iter().find(|quirk| quirk.knows(id));
         let quirk = quirk.ok_or_else(|| format!("no file in hardware/modems knows {id}"))?;
-        let commands = of(quirk);
-        if commands.is_empty() {
+        let Some(commands) = of(quirk) else {
             return Err(format!("{} ({id}): its file in hardware/modems names no such switch", quirk.model));
-        }
-        Ok(commands.iter().map(|text| maintenance::of_quirk(text)).collect())
+        };
+        Ok(commands.value.iter().map(|command| maintenance::of_quirk(command.as_str())).collect())
     }
 
     fn counter(&self, interface: &str, name: &str) -> Option<u64> {

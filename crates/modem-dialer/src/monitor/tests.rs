@@ -158,7 +158,7 @@ fn the_persistent_switch_is_for_models_whose_file_names_it() {
     assert!(bench.heard.contains("AT+ZOPRT=5 AT+ZCDRUN=8"), "{}", bench.heard);
     assert_eq!(bench.given("3").unwrap()["error"], Value::Null);
     let mut other = quirks();
-    other[0].disable_cdrom.clear();
+    other[0].quirks.disable_cdrom = None;
     bench.monitor.request(clock::now(), "disable-cdrom", "4", &other);
     assert!(bench.given("4").unwrap()["error"].as_str().unwrap().contains("names no such switch"));
     assert!(!bench.monitor.request(clock::now(), "something", "5", &other));

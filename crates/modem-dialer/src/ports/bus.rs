@@ -1,67 +1,99 @@
-//! Which known stick is on the USB bus, read from sysfs.
+//! Which sticks are on the USB bus, read from sysfs: known ones by their quirk file, unknown ones by
+//! the drivers the kernel bound to them.
 //!
-//! Ports are found by USB interface number (`1-1:1.3/ttyUSB2`), which belongs to the stick; the
-//! number of a ttyUSB depends on what was plugged in before.
+//! Ports are found by USB interface (`1-1:1.3/ttyUSB2`), which belongs to the stick; the number of a
+//! ttyUSB depends on what was plugged in before.
+
+mod device;
+mod guess;
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use modem_proto::machine::{Bus, Form, Port, Stick};
 use sysio::Root;
 use sysio::command::Runner;
 
-use crate::quirks::{ModeSwitch, Quirk, Serial, UsbId};
+use crate::quirks::{CdRom, NetworkCard, Quirk, Serial, UsbId};
+use device::{Device, Interface};
 
 const DEVICES: &str = "/sys/bus/usb/devices";
 const USB_MODESWITCH: &str = "/usr/sbin/usb_modeswitch";
 /// Below a third of the watchdog's 30 s; `usb_modeswitch` needs about 2 s.
 const SWITCH_LIMIT: Duration = Duration::from_secs(9);
+/// Mass storage (USB-IF class codes): what a stick shows before it is switched.
+const STORAGE: &str = "08";
 
-/// Looks at the bus: every known stick, in the order of the USB paths.
+/// Looks at the bus: every stick, in the order of the USB paths.
 pub fn scan(root: &Root, quirks: &[Quirk]) -> Bus {
     let directory = root.path(DEVICES);
     let mut names: Vec<String> = fs::read_dir(&directory)
         .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
         .unwrap_or_default();
-    // Interfaces have a colon in their name.
-    names.retain(|name| !name.contains(':'));
+    // Interfaces have a colon in their name; root hubs (`usb1`) are no sticks.
+    names.retain(|name| !name.contains(':') && !name.starts_with("usb"));
     names.sort();
-    Bus { sticks: names.iter().filter_map(|name| stick(&directory, name, quirks)).collect() }
+    Bus { sticks: names.into_iter().filter_map(|name| stick(&directory.join(&name), name, quirks)).collect() }
 }
 
-fn stick(directory: &Path, usb_path: &str, quirks: &[Quirk]) -> Option<Stick> {
-    let id = usb_id(&directory.join(usb_path))?;
-    quirks.iter().find_map(|quirk| {
-        let form = if let Some(serial) = quirk.serial.iter().find(|serial| has(&serial.ids, &id)) {
-            Form::Serial { ports: ports(directory, usb_path, serial) }
-        } else if has(&quirk.cd_rom, &id) {
-            Form::CdRom
-        } else {
-            return None;
-        };
-        Some(Stick { usb_path: usb_path.to_owned(), id: id.clone(), model: quirk.model.clone(), form })
-    })
+fn stick(path: &PathBuf, usb_path: String, quirks: &[Quirk]) -> Option<Stick> {
+    let device = Device::read(path, &usb_path)?;
+    let (model, form) = known(&device, quirks).or_else(|| guess::form(&device))?;
+    Some(Stick { usb_path, id: device.id, model, form })
+}
+
+/// What the quirk files say. A few models keep their id when they are switched (Huawei E220), and one
+/// model's modem can have the id of another's CD-ROM (ZTE 19d2:0031): an id counts as a CD-ROM only
+/// while mass storage is all there is.
+fn known(device: &Device, quirks: &[Quirk]) -> Option<(String, Form)> {
+    let storage_only = device.is_all(STORAGE);
+    if storage_only && let Some(quirk) = quirks.iter().find(|quirk| cd_rom(quirk, &device.id).is_some()) {
+        return Some((quirk.model.clone(), Form::CdRom));
+    }
+    for quirk in quirks {
+        if let Some(serial) = quirk.serial.iter().find(|serial| has(&serial.ids, &device.id)) {
+            return Some((quirk.model.clone(), Form::Serial { ports: serial_ports(device, serial) }));
+        }
+        if let Some(card) = quirk.network_card.iter().find(|card| has(&card.ids, &device.id)) {
+            return Some((quirk.model.clone(), network_card(device, card)));
+        }
+        // Its interfaces may not be there yet.
+        if cd_rom(quirk, &device.id).is_some() {
+            return Some((quirk.model.clone(), Form::CdRom));
+        }
+    }
+    None
 }
 
 fn has(ids: &[UsbId], id: &str) -> bool {
     ids.iter().any(|known| known.as_str() == id)
 }
 
-fn usb_id(device: &Path) -> Option<String> {
-    let read = |name| fs::read_to_string(device.join(name)).ok();
-    Some(format!("{}:{}", read("idVendor")?.trim(), read("idProduct")?.trim()))
+fn cd_rom<'quirk>(quirk: &'quirk Quirk, id: &str) -> Option<&'quirk CdRom> {
+    quirk.cd_rom.iter().find(|cd_rom| has(&cd_rom.ids, id))
 }
 
-/// The ports that exist of those the quirk file names, in its order; configuration 1, as all have.
-fn ports(directory: &Path, device: &str, serial: &Serial) -> Vec<Port> {
-    let tty = |interface: &u8| {
-        let entries = fs::read_dir(directory.join(format!("{device}:1.{interface}"))).ok()?;
-        let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let name = names.find(|name| name.starts_with("ttyUSB"))?;
-        Some(Port { name, interface: *interface })
-    };
-    serial.at_interfaces.iter().filter_map(tty).collect()
+/// The ports that exist of those the quirk file names, in its order.
+fn serial_ports(device: &Device, serial: &Serial) -> Vec<Port> {
+    let by_number = ports_of(device, &serial.at_interfaces);
+    let by_function = serial.at_functions.iter().flat_map(|function| {
+        device.interfaces.iter().filter(move |i| i.function == function.as_str()).filter_map(Interface::port)
+    });
+    let ports: Vec<Port> = by_number.into_iter().chain(by_function).collect();
+    // Where numbers vary, an odd variant may have other functions too; a missing number only means
+    // that the port is still appearing.
+    if ports.is_empty() && !serial.at_functions.is_empty() { guess::ports(device) } else { ports }
+}
+
+fn ports_of(device: &Device, numbers: &[u8]) -> Vec<Port> {
+    let find = |number: &u8| device.interfaces.iter().find(|i| i.number == *number)?.port();
+    numbers.iter().filter_map(find).collect()
+}
+
+fn network_card(device: &Device, card: &NetworkCard) -> Form {
+    let interface = device.interfaces.iter().find_map(|interface| interface.net.clone());
+    Form::NetworkCard { interface, ports: ports_of(device, &card.at_interfaces) }
 }
 
 /// Switches a CD-ROM into a modem with `usb_modeswitch`.
@@ -69,23 +101,23 @@ fn ports(directory: &Path, device: &str, serial: &Serial) -> Vec<Port> {
 /// # Errors
 /// What went wrong, in words.
 pub fn switch_mode(root: &Root, quirks: &[Quirk], id: &str) -> Result<(), String> {
-    let known = |quirk: &&Quirk| has(&quirk.cd_rom, id);
-    let quirk = quirks.iter().find(known).ok_or_else(|| format!("no quirk file knows {id}"))?;
-    let switch = quirk.mode_switch.as_ref().ok_or_else(|| format!("{}: no way to switch it", quirk.model))?;
+    let cd_rom = quirks
+        .iter()
+        .find_map(|quirk| cd_rom(quirk, id))
+        .ok_or_else(|| format!("switch {id}: no quirk file knows it; add one to hardware/modems"))?;
     let program = root.path(USB_MODESWITCH);
-    Runner::new(&program.to_string_lossy(), switch_arguments(id, switch), SWITCH_LIMIT)
+    Runner::new(&program.to_string_lossy(), switch_arguments(id, cd_rom), SWITCH_LIMIT)
         .run()
         .map(drop)
         .map_err(|error| error.to_string())
 }
 
-/// Its arguments: `usb_modeswitch`(1).
-fn switch_arguments(id: &str, switch: &ModeSwitch) -> Vec<String> {
+/// Its arguments: `usb_modeswitch`(1) and the option table in its `usb_modeswitch.c`.
+fn switch_arguments(id: &str, switch: &CdRom) -> Vec<String> {
     let (vendor, product) = id.split_once(':').unwrap_or((id, ""));
     let mut arguments = vec!["-v".to_owned(), vendor.to_owned(), "-p".to_owned(), product.to_owned()];
-    if switch.standard_eject {
-        arguments.push("-K".to_owned());
-    }
+    let flags = [(switch.standard_eject, "-K"), (switch.huawei_mode, "-H"), (switch.huawei_new_mode, "-J")];
+    arguments.extend(flags.into_iter().filter(|(wanted, _)| *wanted).map(|(_, flag)| flag.to_owned()));
     if let Some(message) = &switch.message {
         arguments.extend(["-M".to_owned(), message.as_str().to_owned()]);
     }
@@ -93,58 +125,4 @@ fn switch_arguments(id: &str, switch: &ModeSwitch) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn quirks() -> Vec<Quirk> {
-        vec![toml::from_str(include_str!("../../../../hardware/modems/zte-mf180.toml")).unwrap()]
-    }
-
-    fn device(root: &Path, name: &str, id: &str, ttys: &[(u8, &str)]) {
-        let devices = root.join("sys/bus/usb/devices");
-        let (vendor, product) = id.split_once(':').unwrap();
-        fs::create_dir_all(devices.join(name)).unwrap();
-        fs::write(devices.join(name).join("idVendor"), format!("{vendor}\n")).unwrap();
-        fs::write(devices.join(name).join("idProduct"), format!("{product}\n")).unwrap();
-        for (interface, tty) in ttys {
-            fs::create_dir_all(devices.join(format!("{name}:1.{interface}")).join(tty)).unwrap();
-        }
-    }
-
-    #[test]
-    fn finds_ports_by_interface_whatever_their_numbers() {
-        let root = tempfile::tempdir().unwrap();
-        device(
-            root.path(),
-            "1-1.2",
-            "19d2:0031",
-            &[(0, "ttyUSB7"), (1, "ttyUSB3"), (2, "ttyUSB0"), (3, "ttyUSB9")],
-        );
-        let bus = scan(&Root::at(root.path()), &quirks());
-        let [modem] = bus.sticks.as_slice() else { panic!("{bus:?}") };
-        let ports: Vec<_> = modem.ports().iter().map(|port| (port.name.as_str(), port.interface)).collect();
-        assert_eq!(ports, [("ttyUSB9", 3), ("ttyUSB3", 1)]);
-        assert_eq!((modem.usb_path.as_str(), modem.model.as_str()), ("1-1.2", "ZTE MF180"));
-    }
-
-    #[test]
-    fn tells_cd_rom_nothing_and_strangers_apart() {
-        let root = tempfile::tempdir().unwrap();
-        let at = Root::at(root.path());
-        assert_eq!(scan(&at, &quirks()), Bus::default());
-        device(root.path(), "usb1", "1d6b:0002", &[]);
-        device(root.path(), "1-2", "0403:6001", &[(0, "ttyUSB0")]);
-        assert_eq!(scan(&at, &quirks()), Bus::default());
-        device(root.path(), "1-1", "19d2:2000", &[]);
-        let sticks = scan(&at, &quirks()).sticks;
-        assert_eq!(sticks.len(), 1);
-        assert_eq!((sticks[0].usb_path.as_str(), &sticks[0].form), ("1-1", &Form::CdRom));
-    }
-
-    #[test]
-    fn switches_as_the_quirk_file_says() {
-        let arguments = switch_arguments("19d2:2000", quirks()[0].mode_switch.as_ref().unwrap());
-        assert_eq!(arguments[..5], ["-v", "19d2", "-p", "2000", "-K"]);
-        assert_eq!(arguments[5], "-M");
-    }
-}
+mod tests;

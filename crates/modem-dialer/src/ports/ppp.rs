@@ -322,7 +322,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::at(dir.path());
         fs::create_dir_all(root.path(RUN_DIRECTORY)).unwrap();
-        std::os::unix::fs::symlink("/proc", root.path("/proc")).unwrap();
+        symlink("/proc", root.path("/proc")).unwrap();
         let files = Files::new(&root);
         let mut stranger = Command::new("sleep").arg("30").spawn().unwrap();
         fs::write(&files.pid, stranger.id().to_string()).unwrap();
@@ -337,7 +337,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::at(dir.path());
         fs::create_dir_all(root.path(RUN_DIRECTORY)).unwrap();
-        std::os::unix::fs::symlink("/proc", root.path("/proc")).unwrap();
+        symlink("/proc", root.path("/proc")).unwrap();
         let files = Files::new(&root);
         let mut stale = Command::new("sh")
             .args(["-c", "sleep 60 & wait", "pppd", "file"])

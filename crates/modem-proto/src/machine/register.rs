@@ -78,7 +78,9 @@ impl Machine {
             Phase::Signal => {
                 self.network.signal_dbm = response.lines.iter().find_map(|line| parse::signal_dbm(line));
                 self.network.measured_ms = Some(now.as_millis());
-                if self.network.operator.is_some() {
+                // The name can wait while the line is down; networks take their time for it.
+                let recovering = self.recovery.as_ref().is_some_and(|recovery| recovery.ended.is_none());
+                if self.network.operator.is_some() || recovering {
                     return self.dial(now);
                 }
                 let command = Command::plain("AT+COPS=3,0");

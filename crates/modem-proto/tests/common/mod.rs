@@ -1,4 +1,5 @@
-//! A modem that behaves: it answers what the machine sends.
+//! A modem that behaves, or misbehaves in one way at a time: it answers what the machine sends.
+#![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::net::Ipv4Addr;
 
@@ -56,15 +57,39 @@ pub(crate) struct Firmware {
     pub(crate) pins_sent: u32,
     pub(crate) knows_csim: bool,
     pub(crate) registration: &'static str,
+    /// Answers nothing, and keeps whoever opens its ports waiting.
+    pub(crate) dead: bool,
+    /// What a call ends with.
+    pub(crate) call: Outcome,
+    /// `AT+CFUN?`.
+    pub(crate) radio: u8,
+    pub(crate) iccid: Option<&'static str>,
+    pub(crate) imei: &'static str,
+    /// Every command it was sent, without secrets.
+    pub(crate) heard: Vec<String>,
 }
 
 impl Firmware {
     pub(crate) fn new(pin: Option<&'static str>) -> Self {
-        Self { pin, unlocked: pin.is_none(), tries: 3, pins_sent: 0, knows_csim: true, registration: "1" }
+        Self {
+            pin,
+            unlocked: pin.is_none(),
+            tries: 3,
+            pins_sent: 0,
+            knows_csim: true,
+            registration: "1",
+            dead: false,
+            call: Outcome::Connect("7200000".into()),
+            radio: 1,
+            iccid: None,
+            imei: "354762020123456",
+            heard: Vec::new(),
+        }
     }
 
     pub(crate) fn answer(&mut self, command: &Command) -> Response {
         let text = String::from_utf8(command.wire()).unwrap();
+        self.heard.push(command.to_string());
         let say = |line: &str| Response { outcome: Outcome::Ok, lines: vec![line.to_owned()] };
         match text.trim() {
             "AT+CPIN?" if self.unlocked => say("+CPIN: READY"),
@@ -75,7 +100,14 @@ impl Firmware {
             "AT+CREG?" => say(&format!("+CREG: 0,{}", self.registration)),
             "AT+CGREG?" => say(&format!("+CGREG: 0,{}", self.registration)),
             "AT+CSQ" => say("+CSQ: 18,99"),
-            "ATD*99#" => Response { outcome: Outcome::Connect("7200000".into()), lines: Vec::new() },
+            "AT+CFUN?" => say(&format!("+CFUN: {}", self.radio)),
+            "AT+CGSN" => say(self.imei),
+            "AT+CCID" => self.iccid.map_or_else(failed, |iccid| say(&format!("+CCID: {iccid}"))),
+            text if text.starts_with("AT+CFUN=") => {
+                self.radio = text.as_bytes()[8] - b'0';
+                Response { outcome: Outcome::Ok, lines: Vec::new() }
+            }
+            "ATD*99#" => Response { outcome: self.call.clone(), lines: Vec::new() },
             text if text.starts_with("AT+CPIN=") => self.take_pin(text),
             _ => Response { outcome: Outcome::Ok, lines: Vec::new() },
         }
@@ -100,6 +132,7 @@ pub(crate) fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>
         let Some(action) = queue.pop_front() else { return };
         let event = match action {
             Action::Scan => Event::Bus(stick()),
+            Action::Open(_) | Action::Send(_) if firmware.dead => continue,
             Action::Open(_) => Event::Opened(Ok(())),
             Action::Send(command) => Event::Answer(firmware.answer(&command)),
             Action::StartSession | Action::StartCard { .. } => Event::SessionUp(link()),

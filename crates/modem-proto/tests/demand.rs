@@ -1,0 +1,103 @@
+//! Calls on demand: down while the wired line works, up when it does not.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Firmware, settings, settle, stick, tick};
+use modem_proto::machine::{Dial, Event, Machine, Settings, Wired};
+use sysio::Monotonic;
+
+const START: Monotonic = Monotonic::from_secs(10);
+const IDLE: Duration = Duration::from_secs(120);
+
+/// A machine with a stick that is ready, told that the wired line works.
+fn ready(firmware: &mut Firmware) -> Machine {
+    let settings = Settings { dial: Dial::OnDemand { idle_hangup: IDLE }, ..settings(None) };
+    let mut machine = Machine::new(settings, START);
+    machine.step(START, 50, Event::Wired(Wired::Up));
+    let actions = machine.step(START, 50, Event::Bus(stick()));
+    settle(&mut machine, START, actions, firmware);
+    assert_eq!(machine.name(), "standby");
+    machine
+}
+
+fn tell(machine: &mut Machine, now: Monotonic, event: Event, firmware: &mut Firmware) {
+    let actions = machine.step(now, 50, event);
+    settle(machine, now, actions, firmware);
+}
+
+#[test]
+fn dials_when_the_wired_line_dies_and_hangs_up_a_while_after_it_is_back() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = ready(&mut firmware);
+    assert_eq!(machine.network().signal_dbm, Some(-77));
+    assert_eq!(machine.trouble(START), None);
+    let mut now = START + Duration::from_secs(500);
+    tell(&mut machine, now, Event::Wired(Wired::Down), &mut firmware);
+    assert_eq!(machine.name(), "connected");
+    let back = now + Duration::from_secs(30);
+    now = back;
+    tell(&mut machine, now, Event::Wired(Wired::Up), &mut firmware);
+    while machine.name() != "standby" {
+        assert!(now.since(back) <= IDLE + Duration::from_secs(5), "{:?}", machine.state());
+        tick(&mut machine, &mut now, &mut firmware);
+    }
+    assert!(now.since(back) >= IDLE);
+}
+
+#[test]
+fn stays_down_for_hours_and_keeps_asking_for_the_signal() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = ready(&mut firmware);
+    let mut now = START;
+    while now.since(START) < Duration::from_secs(7200) {
+        tick(&mut machine, &mut now, &mut firmware);
+        assert!(["standby", "registering"].contains(&machine.name()), "{}", machine.name());
+    }
+    assert!(!firmware.heard.iter().any(|heard| heard.starts_with("ATD")));
+    assert!(now.as_millis() - machine.network().measured_ms.unwrap() < 60_000);
+}
+
+#[test]
+fn a_wired_line_nobody_reports_on_counts_as_down_after_a_minute() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = ready(&mut firmware);
+    let mut now = START + Duration::from_secs(300);
+    let silent = now;
+    tell(&mut machine, now, Event::Wired(Wired::Unknown), &mut firmware);
+    assert_eq!(machine.name(), "standby");
+    while machine.name() != "connected" {
+        tick(&mut machine, &mut now, &mut firmware);
+        assert!(now.since(silent) < Duration::from_secs(120), "{:?}", machine.state());
+    }
+    assert!(now.since(silent) >= Duration::from_secs(60));
+}
+
+#[test]
+fn a_person_may_ask_for_a_call_and_for_its_end() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = ready(&mut firmware);
+    let mut now = START + Duration::from_secs(300);
+    tell(&mut machine, now, Event::Dial, &mut firmware);
+    assert_eq!(machine.name(), "connected");
+    for _ in 0..20 {
+        tick(&mut machine, &mut now, &mut firmware);
+    }
+    assert_eq!(machine.name(), "connected", "asked for, so it stays");
+    tell(&mut machine, now, Event::HangUp, &mut firmware);
+    tick(&mut machine, &mut now, &mut firmware);
+    assert_eq!(machine.name(), "standby");
+}
+
+#[test]
+fn a_dead_stick_in_standby_is_found_out() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = ready(&mut firmware);
+    firmware.dead = true;
+    let mut now = START;
+    while machine.stuck().is_none() {
+        tick(&mut machine, &mut now, &mut firmware);
+        assert!(now.since(START) < Duration::from_secs(60), "{:?}", machine.state());
+    }
+}
