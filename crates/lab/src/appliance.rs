@@ -14,7 +14,7 @@ use crate::carrier::CarrierConfig;
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
 use crate::process::{self, Output};
-use crate::qemu::{self, Console, Machine, Model, Parts};
+use crate::qemu::{self, Console, Extra, Machine, Model, Parts};
 use crate::stick::{self, StickConfig, StickHandle};
 use crate::world::{APPLIANCE, World};
 
@@ -25,6 +25,8 @@ pub const CONFIG: &str = "[system]\nhostname = \"failberry\"\n\n[modem]\napn = \
 const COMMAND: Duration = Duration::from_secs(20);
 /// What a failed run may take longer to say what it was like.
 const EVIDENCE: Duration = Duration::from_secs(30);
+/// What the console shows once in every boot.
+const STARTED: &str = "early-init: start ";
 /// SSH's own patience for a connection, in seconds.
 const SSH_CONNECT: u32 = 5;
 
@@ -39,6 +41,10 @@ pub struct Options<'a> {
     pub folder: &'a Path,
     /// Content of `failberry.toml`.
     pub config: &'a str,
+    /// How often it may reboot by itself.
+    pub reboots: u32,
+    /// Further devices on the bench.
+    pub extras: &'a [Extra],
 }
 
 /// A booted appliance in its world. Fields end in this order: machine, stick, world, files.
@@ -56,6 +62,10 @@ pub struct Appliance {
     sockets: Sockets,
     key: PathBuf,
     subscriber: Ipv4Addr,
+    /// How often it may reboot by itself, how often it was switched on.
+    reboots_allowed: u32,
+    switched_on: u32,
+    extras: Vec<Extra>,
     _lock: Flock<File>,
 }
 
@@ -100,7 +110,10 @@ impl Appliance {
         if options.model == Model::BoardRpi3b {
             card.put("boot.env", qemu::BOARD_ENV.as_bytes())?;
         }
-        let world = World::create(&folder)?;
+        let mut world = World::create(&folder)?;
+        if options.extras.contains(&Extra::NetworkCard) {
+            world.add_card(&folder)?;
+        }
         let carrier = CarrierConfig { netns: Some(world.internet.path()), ..CarrierConfig::default() };
         let subscriber = carrier.subscriber;
         let stick = match options.model {
@@ -124,6 +137,9 @@ impl Appliance {
             sockets,
             key,
             subscriber,
+            reboots_allowed: options.reboots,
+            switched_on: 0,
+            extras: options.extras.to_vec(),
             _lock: lock,
         };
         appliance.power_on()?;
@@ -131,6 +147,7 @@ impl Appliance {
     }
 
     fn power_on(&mut self) -> Result<()> {
+        self.switched_on += 1;
         self.machine = Some(Machine::start(&Parts {
             model: self.model,
             card: &self.card,
@@ -138,6 +155,8 @@ impl Appliance {
             folder: &self.folder,
             sockets: &self.sockets.0,
             console: &self.console,
+            reboots: self.reboots_allowed > 0,
+            extras: &self.extras,
             stick: self.stick.as_ref().map(|stick| &stick.0),
         })?);
         Ok(())
@@ -160,11 +179,24 @@ impl Appliance {
         self.power_on()
     }
 
-    /// Fails when the machine has ended.
+    /// How often it has started again by itself.
+    pub fn reboots(&self) -> u32 {
+        let starts = u32::try_from(self.console.count(STARTED)).unwrap_or(u32::MAX);
+        starts.saturating_sub(self.switched_on)
+    }
+
+    /// Fails when the machine has ended, or has rebooted more often than it may.
     ///
     /// # Errors
     /// [`Error::Unexpected`].
     pub fn check(&mut self) -> Result<()> {
+        let reboots = self.reboots();
+        if reboots > self.reboots_allowed {
+            return Err(Error::Unexpected(format!(
+                "the appliance has rebooted {reboots} times, allowed: {}",
+                self.reboots_allowed
+            )));
+        }
         self.machine.as_mut().map_or(Ok(()), |machine| machine.check(&self.folder))
     }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
 use crate::error::{Context, Error, Result};
+use crate::fault::catalogue::CATALOGUE;
 use crate::image;
 use crate::scenario::format::{Scenario, matches};
 use crate::scenario::run::{Outcome, Runner};
@@ -29,6 +30,7 @@ lab run NAME… [OPTION]…         run scenarios; * and ? in a name stand for a
     --seed N                    what random choices are made from; may repeat (default 1)
     --tag WORD                  those with this tag (no NAME needed)
     --json FILE                 write an array of {name, seed, passed, seconds, detail}
+lab faults                      list the faults of stick and carrier, their cures and sources
 lab up [--once]                 boot the appliance to look at; --once: until it works, then end
 lab stick --socket PATH [--netns FILE]
                                 an emulated stick for a QEMU of your own
@@ -99,6 +101,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8> {
     let top = std::env::var_os("FAILBERRY_TOP").map_or_else(|| PathBuf::from("."), PathBuf::from);
     match arguments.words[0].as_str() {
         "list" => list(&top),
+        "faults" => Ok(faults()),
         "run" => scenarios(arguments, &top),
         "up" => {
             let image = image::find(arguments.image.clone(), &top)?;
@@ -122,6 +125,15 @@ fn list(top: &Path) -> Result<u8> {
         println!("{:26} {} [{}]", scenario.name, scenario.description, scenario.tags.join(" "));
     }
     Ok(0)
+}
+
+fn faults() -> u8 {
+    for row in &CATALOGUE {
+        println!("{:18} {}", row.name, row.does);
+        let times = if row.cycles > 1 { format!(" ({} times)", row.cycles) } else { String::new() };
+        println!("{:18} cured by {:?}{times}; {}", "", row.cure, row.source);
+    }
+    0
 }
 
 fn scenarios(arguments: &Arguments, top: &Path) -> Result<u8> {

@@ -7,6 +7,7 @@ pub mod appliance;
 pub mod carrier;
 pub mod cli;
 pub mod error;
+pub mod fault;
 pub mod image;
 pub mod net;
 pub mod process;

@@ -38,12 +38,15 @@ const OK: u16 = 200;
 /// When it does not get that far.
 pub fn up(image: &Path, folder: &Path, once: bool, stop: &Stop) -> Result<()> {
     eprintln!("booting {} (logs: {})", image.display(), folder.display());
-    let options = Options { image, model: Model::Bench, folder, config: CONFIG };
+    // Whoever looks around may also watch the ladder's last rung.
+    let reboots = if once { 0 } else { u32::MAX };
+    let options = Options { image, model: Model::Bench, folder, config: CONFIG, reboots, extras: &[] };
     let mut appliance = Appliance::boot(&options)?;
     if !once {
         eprint!("{}", doors(&appliance)?);
     }
-    let state = Field { path: "modem-dialer.state".to_owned(), equals: "connected".into() };
+    let state =
+        Field { path: "modem-dialer.state".to_owned(), equals: Some("connected".into()), ..Field::default() };
     let lan = wait(&mut appliance, stop, "health endpoint answers in the LAN", &health(From::Lan))?;
     let modem = wait(&mut appliance, stop, "modem connected", &Expectation::Status(state))?;
     let internet =

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::carrier::card::{CARD_SUBSCRIBER, CardNetwork};
 use crate::error::Result;
 use crate::net::http::{self, Response, Url};
 use crate::net::{Namespace, dns};
@@ -60,6 +61,8 @@ pub struct World {
     pub house: Namespace,
     /// A device in the LAN.
     pub client: Arc<Namespace>,
+    /// The inside of a stick that is a network card, where a scenario has one.
+    pub card: Option<CardNetwork>,
     _servers: Vec<Keep>,
 }
 
@@ -78,7 +81,23 @@ impl World {
         router_rules(&router)?;
         internet.inside(|| http::serve(SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT))))?;
         let servers = vec![name_server(&internet, logs)?, house_server(&router, logs)?];
-        Ok(Self { internet: Arc::new(internet), router, house, client: Arc::new(client), _servers: servers })
+        Ok(Self {
+            internet: Arc::new(internet),
+            router,
+            house,
+            client: Arc::new(client),
+            card: None,
+            _servers: servers,
+        })
+    }
+
+    /// Adds a stick that is a network card.
+    ///
+    /// # Errors
+    /// When the kernel or its server refuses.
+    pub fn add_card(&mut self, logs: &Path) -> Result<()> {
+        self.card = Some(CardNetwork::create(&self.house, &self.internet, logs)?);
+        Ok(())
     }
 
     /// The wired line dies, and the router does what house routers with a backup WAN do: it sends
@@ -130,7 +149,7 @@ impl World {
 pub fn way(body: &str, subscriber: Ipv4Addr) -> Option<Via> {
     match body.trim().strip_prefix("you come from ")?.parse::<Ipv4Addr>().ok()? {
         WIRED => Some(Via::Wired),
-        address if address == subscriber => Some(Via::Cellular),
+        address if address == subscriber || address == CARD_SUBSCRIBER => Some(Via::Cellular),
         _ => None,
     }
 }
@@ -209,7 +228,7 @@ fn house_server(router: &Namespace, logs: &Path) -> Result<Keep> {
     Keep::logged(&mut command, &logs.join("router-dnsmasq.log"))
 }
 
-fn dnsmasq(namespace: &Namespace) -> std::process::Command {
+pub(crate) fn dnsmasq(namespace: &Namespace) -> std::process::Command {
     let mut command = namespace.command("dnsmasq");
     command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv"]);
     command.args(["--user=root", "--group=root", "--pid-file", "--log-facility=-", "--log-queries"]);
@@ -225,6 +244,7 @@ mod tests {
         let subscriber = Ipv4Addr::new(198, 51, 100, 20);
         assert_eq!(way("you come from 203.0.113.2\n", subscriber), Some(Via::Wired));
         assert_eq!(way("you come from 198.51.100.20\n", subscriber), Some(Via::Cellular));
+        assert_eq!(way("you come from 198.51.100.130\n", subscriber), Some(Via::Cellular));
         assert_eq!(way("you come from 192.0.2.1\n", subscriber), None);
         assert_eq!(way("hello", subscriber), None);
     }

@@ -25,7 +25,7 @@ use crate::monitor::{self, Monitor, News, Phase};
 use crate::pin_record::PinRecord;
 use crate::ports::{bus, opening::Opening, ppp, serial::Serial, uevents::Uevents};
 use crate::quirks::Quirk;
-use crate::{Error, RUN_DIRECTORY, apn, ip_up, status, wired};
+use crate::{Error, RUN_DIRECTORY, apn, card, ip_up, status, wired};
 
 /// Requests without content: a fresh call, a call on demand, its end.
 const REDIAL: &str = "redial";
@@ -61,6 +61,7 @@ pub struct Driver {
     /// Killed and not yet gone.
     abandoned: Vec<ppp::Abandoned>,
     session: Option<ppp::Session>,
+    card: Option<card::Session>,
     files: ppp::Files,
     uevents: Option<Uevents>,
     links: Inotify,
@@ -101,6 +102,7 @@ impl Driver {
             opening: None,
             abandoned: Vec::new(),
             session: None,
+            card: None,
             uevents,
             scan_at: None,
             wired_at: clock::now(),
@@ -161,16 +163,14 @@ impl Driver {
             Action::Send(command) => return self.send(&command),
             Action::SettlePin => self.settle_pin(),
             Action::Close => self.close(),
-            Action::StartCard { interface } => {
-                let why = format!("{interface}: network cards are not supported yet");
-                return Some(Event::SessionEnded(SessionEnd::NotStarted(why)));
-            }
+            Action::StartCard { interface } => return self.start_card(now, &interface),
             Action::StartSession => return self.start_session(),
             Action::KillSession => self.kill_session(),
             Action::LookUpApn { imsi } => return Some(Event::AccessPoint(self.look_up(&imsi))),
-            Action::EndSession => match &mut self.session {
-                Some(session) => session.end(now),
-                None => return Some(Event::SessionEnded(SessionEnd::Code(0))),
+            Action::EndSession => match (&mut self.session, self.card.take()) {
+                (Some(session), _) => session.end(now),
+                (None, Some(_)) => return Some(Event::SessionEnded(card::ended_on_request())),
+                (None, None) => return Some(Event::SessionEnded(SessionEnd::Code(0))),
             },
         }
         None
@@ -215,7 +215,31 @@ impl Driver {
         }
     }
 
+    fn start_card(&mut self, now: Monotonic, interface: &str) -> Option<Event> {
+        self.kill_session();
+        match card::Session::start(&self.root, now, interface) {
+            Ok(card) => {
+                self.card = Some(card);
+                None
+            }
+            Err(why) => Some(Event::SessionEnded(SessionEnd::Card { why, silent: false })),
+        }
+    }
+
+    fn look_at_card(&mut self, now: Monotonic) {
+        match self.card.as_mut().and_then(|card| card.look(now)) {
+            Some(card::News::Up(link)) => self.step(now, Event::SessionUp(link)),
+            Some(card::News::Ended(end)) => {
+                log::info!("network card: {end:?}");
+                self.card = None;
+                self.step(now, Event::SessionEnded(end));
+            }
+            None => {}
+        }
+    }
+
     fn kill_session(&mut self) {
+        self.card = None;
         if let Some(session) = self.session.take() {
             log::info!("pppd {} is killed: the stick does not hear its goodbye", session.pid());
             self.abandoned.extend(session.kill());
@@ -345,6 +369,7 @@ impl Driver {
         }
         self.on_child(now);
         self.second.tick(now);
+        self.look_at_card(now);
         if self.scan_at.is_some_and(|at| now >= at) {
             self.scan_at = None;
             self.scan(now);
@@ -489,14 +514,12 @@ impl Daemon for Driver {
         let machine = (!self.stopping).then(|| self.machine.next_deadline());
         let scan = self.scan_at.filter(|_| !self.stopping);
         let wired = self.on_demand().then_some(self.wired_at);
-        [machine, kill_at, self.second.deadline(), scan, wired].into_iter().flatten().min()
+        let card = self.card.as_ref().map(card::Session::deadline);
+        [machine, kill_at, card, self.second.deadline(), scan, wired].into_iter().flatten().min()
     }
 
     fn report(&self, now: Monotonic) -> Report {
-        let traffic = match self.machine.state() {
-            State::Connected { link, .. } => self.second.bytes(&link.interface),
-            _ => (None, None),
-        };
+        let traffic = self.second.bytes();
         status::report(&self.machine, traffic, &self.complaints, now)
     }
 

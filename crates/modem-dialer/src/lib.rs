@@ -4,6 +4,7 @@
 //! [`ports`] touches the system, [`driver`] ties it to the loop, [`status`] says how it goes.
 
 pub mod apn;
+pub mod card;
 pub mod config;
 pub mod driver;
 pub mod ip_up;

@@ -6,7 +6,9 @@
 //! and authentication are answered at once, and IPCP waits for the network's address. It is kept
 //! here because the addresses and the authentication verdict are the network's.
 
+pub mod card;
 mod config;
+mod fault;
 mod handle;
 pub(crate) mod network;
 pub mod ppp;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::fault::{self, Beginning};
 use super::ppp::{Action, Seed, Session};
-use super::{CallState, CarrierCommand, CarrierConfig, CarrierStats};
+use super::{Auth, CallState, CarrierCommand, CarrierConfig, CarrierStats, Credentials};
+use crate::fault::{Event, Fault, Faults, Kind};
 
 /// What the network wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub(crate) enum NetAction {
     Connected,
     /// The call is refused or over.
     Ended,
+    /// The network is busy.
+    Busy,
     /// Bytes for the subscriber.
     Line(Vec<u8>),
     /// An IP packet for the internet.
@@ -21,7 +25,18 @@ pub(crate) enum NetAction {
 #[derive(Debug)]
 enum Call {
     Idle,
-    Dialling { answer_at: Duration, ipv6: bool },
+    Dialling {
+        answer_at: Duration,
+        ipv6: bool,
+    },
+    /// Dialled, and nothing will be said.
+    Silent,
+    /// Connected to nobody.
+    Nobody,
+    /// Connected to noise.
+    Noise {
+        next_at: Duration,
+    },
     Open(Box<Session>),
 }
 
@@ -32,32 +47,48 @@ pub(crate) struct Network {
     call: Call,
     stats: CarrierStats,
     random: u64,
+    faults: Faults,
+    /// The fault that spoils the current call from its beginning.
+    spoilt_by: Option<Kind>,
+    terminate_at: Option<Duration>,
+    terminate_id: u8,
 }
 
 impl Network {
     /// A network whose sessions draw their randomness from `seed`.
     pub(crate) fn new(config: CarrierConfig, seed: u64) -> Self {
-        Self { config, call: Call::Idle, stats: CarrierStats::default(), random: seed }
+        Self {
+            config,
+            call: Call::Idle,
+            stats: CarrierStats::default(),
+            random: seed,
+            faults: Faults::default(),
+            spoilt_by: None,
+            terminate_at: None,
+            terminate_id: 0,
+        }
     }
 
     /// What has been counted.
     pub(crate) fn stats(&self) -> CarrierStats {
         let call = match &self.call {
             Call::Idle => CallState::Idle,
-            Call::Dialling { .. } => CallState::Dialling,
+            Call::Dialling { .. } | Call::Silent => CallState::Dialling,
             Call::Open(session) if session.is_open() => CallState::Open,
-            Call::Open(_) => CallState::Negotiating,
+            Call::Open(_) | Call::Nobody | Call::Noise { .. } => CallState::Negotiating,
         };
         CarrierStats { call, ..self.stats }
     }
 
     /// When [`Self::tick`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        match &self.call {
-            Call::Idle => None,
+        let call = match &self.call {
+            Call::Idle | Call::Silent | Call::Nobody => None,
             Call::Dialling { answer_at, .. } => Some(*answer_at),
+            Call::Noise { next_at } => Some(*next_at),
             Call::Open(session) => session.next_deadline(),
-        }
+        };
+        [call, self.terminate_at, self.faults.next_deadline()].into_iter().flatten().min()
     }
 
     /// The subscriber dials.
@@ -67,7 +98,47 @@ impl Network {
 
     /// The subscriber hangs up, or has gone.
     pub(crate) fn hang_up(&mut self) {
+        self.call_is_over();
+    }
+
+    /// Faults that are on.
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Switches a fault on.
+    pub(crate) fn fault(&mut self, now: Duration, fault: Fault) -> Vec<NetAction> {
+        let actions =
+            if fault.kind == Kind::DailyCut { self.command(CarrierCommand::DropCall) } else { Vec::new() };
+        self.faults.add(now, fault);
+        if fault.kind == Kind::TerminateStorm && matches!(self.call, Call::Open(_)) {
+            self.terminate_at = Some(now);
+        }
+        actions
+    }
+
+    /// Switches a fault off.
+    pub(crate) fn clear(&mut self, kind: Kind) -> bool {
+        self.faults.clear(kind)
+    }
+
+    /// Something happened to the stick that may heal.
+    pub(crate) fn happened(&mut self, event: Event) {
+        self.faults.event(event);
+    }
+
+    fn call_is_over(&mut self) {
+        let spoilt = std::mem::take(&mut self.spoilt_by);
+        let others = if matches!(self.call, Call::Open(_)) {
+            fault::spoilers(&self.faults).collect()
+        } else {
+            Vec::new()
+        };
         self.call = Call::Idle;
+        self.terminate_at = None;
+        for kind in others.into_iter().chain(spoilt) {
+            self.faults.spoilt_call(kind);
+        }
     }
 
     /// What a test wants.
@@ -78,7 +149,7 @@ impl Network {
                     return Vec::new();
                 }
                 self.stats.dropped += 1;
-                self.call = Call::Idle;
+                self.call_is_over();
                 vec![NetAction::Ended]
             }
             CarrierCommand::RefuseCalls => {
@@ -94,14 +165,29 @@ impl Network {
 
     /// Runs the timers.
     pub(crate) fn tick(&mut self, now: Duration) -> Vec<NetAction> {
+        self.faults.tick(now);
+        let mut actions = self.tick_call(now);
+        if self.terminate_at.is_some_and(|at| now >= at) {
+            self.terminate_at = Some(now + fault::EVERY);
+            self.terminate_id = self.terminate_id.wrapping_add(1);
+            actions.push(NetAction::Line(fault::terminate_request(self.terminate_id)));
+        }
+        actions
+    }
+
+    fn tick_call(&mut self, now: Duration) -> Vec<NetAction> {
         match &mut self.call {
+            Call::Noise { next_at } if now >= *next_at => {
+                *next_at = now + fault::EVERY;
+                vec![NetAction::Line(fault::noise(self.draw()))]
+            }
             Call::Dialling { answer_at, ipv6 } if now >= *answer_at => {
                 let ipv6 = *ipv6;
                 self.answer(now, ipv6)
             }
-            Call::Open(session) => {
+            Call::Open(session) if !session.is_open() || !self.faults.has(Kind::EchoDead) => {
                 let actions = session.tick(now);
-                self.carry(actions)
+                self.carry(now, actions)
             }
             _ => Vec::new(),
         }
@@ -110,50 +196,81 @@ impl Network {
     /// Bytes from the subscriber.
     pub(crate) fn line(&mut self, now: Duration, bytes: &[u8]) -> Vec<NetAction> {
         let Call::Open(session) = &mut self.call else { return Vec::new() };
+        if session.is_open() && self.faults.has(Kind::EchoDead) {
+            return Vec::new();
+        }
         let actions = session.line(now, bytes);
         self.stats.spoofed = session.spoofed;
-        self.carry(actions)
+        self.carry(now, actions)
     }
 
     /// A packet from the internet.
-    pub(crate) fn packet(&mut self, packet: &[u8]) -> Vec<NetAction> {
+    pub(crate) fn packet(&mut self, now: Duration, packet: &[u8]) -> Vec<NetAction> {
         let Call::Open(session) = &mut self.call else { return Vec::new() };
+        if self.faults.has(Kind::EchoDead) || self.faults.has(Kind::NoTraffic) {
+            return Vec::new();
+        }
         let actions = session.packet(packet);
         if !actions.is_empty() {
             self.stats.down_packets += 1;
             self.stats.down_bytes += packet.len() as u64;
         }
-        self.carry(actions)
+        self.carry(now, actions)
     }
 
     fn answer(&mut self, now: Duration, ipv6: bool) -> Vec<NetAction> {
-        if self.stats.refusing {
-            self.call = Call::Idle;
-            self.stats.refused += 1;
-            return vec![NetAction::Ended];
-        }
-        let mut config = self.config.clone();
-        // The PDP type decides what is spoken: an IPv4 context has no IPV6CP.
-        config.ipv6 = config.ipv6.filter(|_| ipv6);
-        let seed = self.seed();
-        self.call = Call::Open(Box::new(Session::start(now, config, seed)));
+        let (beginning, because) = fault::beginning(&self.faults);
+        let beginning = if self.stats.refusing { Beginning::Refused } else { beginning };
+        self.spoilt_by = because;
+        let call = match beginning {
+            Beginning::Refused | Beginning::Busy => {
+                self.call_is_over();
+                self.stats.refused += 1;
+                let busy = beginning == Beginning::Busy;
+                return vec![if busy { NetAction::Busy } else { NetAction::Ended }];
+            }
+            Beginning::Silence => {
+                self.call = Call::Silent;
+                return Vec::new();
+            }
+            Beginning::Nobody => Call::Nobody,
+            Beginning::Noise => Call::Noise { next_at: now },
+            Beginning::Answered => self.session(now, ipv6),
+        };
+        self.call = call;
         self.stats.calls += 1;
         vec![NetAction::Connected]
     }
 
-    fn carry(&mut self, actions: Vec<Action>) -> Vec<NetAction> {
+    fn session(&mut self, now: Duration, ipv6: bool) -> Call {
+        let mut config = self.config.clone();
+        if self.faults.has(Kind::AuthRefused) {
+            config.auth = unsatisfiable(config.auth);
+        }
+        // The PDP type decides what is spoken: an IPv4 context has no IPV6CP.
+        config.ipv6 = config.ipv6.filter(|_| ipv6);
+        let seed = self.seed();
+        Call::Open(Box::new(Session::start(now, config, seed)))
+    }
+
+    fn carry(&mut self, now: Duration, actions: Vec<Action>) -> Vec<NetAction> {
         let mut all = Vec::new();
         for action in actions {
             match action {
                 Action::Line(bytes) => all.push(NetAction::Line(bytes)),
+                Action::Packet(_) if self.faults.has(Kind::NoTraffic) => {}
                 Action::Packet(packet) => {
                     self.stats.up_packets += 1;
                     self.stats.up_bytes += packet.len() as u64;
                     all.push(NetAction::Packet(packet));
                 }
-                Action::Up => {}
+                Action::Up => {
+                    if self.faults.has(Kind::TerminateStorm) {
+                        self.terminate_at = Some(now);
+                    }
+                }
                 Action::End => {
-                    self.call = Call::Idle;
+                    self.call_is_over();
                     all.push(NetAction::Ended);
                 }
             }
@@ -177,4 +294,10 @@ impl Network {
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
     }
+}
+
+/// Credentials nobody has: the subscriber must prove something and cannot.
+fn unsatisfiable(auth: Auth) -> Auth {
+    let credentials = Credentials { user: String::new(), password: "\0".to_owned() };
+    Auth { credentials: Some(credentials), required: true, ..auth }
 }

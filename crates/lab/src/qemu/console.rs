@@ -69,6 +69,12 @@ impl Console {
         Some((hit.0, hit.1.0))
     }
 
+    /// How many lines have `text` in them.
+    pub fn count(&self, text: &str) -> usize {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|(_, line)| line.contains(text)).count()
+    }
+
     /// How many lines there are: what comes later is at or after this number.
     pub fn len(&self) -> usize {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).len()

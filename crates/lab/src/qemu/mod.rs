@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub use console::Console;
 
+use crate::carrier::card::{CARD_MAC, CARD_TAP};
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
 use crate::net::Namespace;
@@ -43,6 +44,32 @@ pub enum Model {
     BoardRpi3b,
 }
 
+/// A further device on the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extra {
+    /// A USB serial adapter beside the stick (an FTDI, 0403:6001) that answers nothing.
+    ForeignSerial,
+    /// A USB network card beside the stick ([`crate::carrier::card`]), an ordinary one for all the
+    /// appliance knows.
+    NetworkCard,
+}
+
+impl Extra {
+    fn add(self, command: &mut Command) {
+        match self {
+            Self::ForeignSerial => {
+                command.args(["-chardev", "null,id=foreign"]);
+                command.args(["-device", "usb-serial,chardev=foreign,bus=xhci.0,port=1.2"]);
+            }
+            Self::NetworkCard => {
+                command.arg("-netdev").arg(format!("tap,id=card,ifname={CARD_TAP},script=no,downscript=no"));
+                command.arg("-device").arg(format!("usb-net,netdev=card,mac={CARD_MAC},bus=xhci.0,port=1.3"));
+            }
+        }
+    }
+}
+
 /// What a machine is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
@@ -58,6 +85,10 @@ pub struct Parts<'a> {
     pub sockets: &'a Path,
     /// Its serial line.
     pub console: &'a Console,
+    /// Whether it may reboot by itself.
+    pub reboots: bool,
+    /// Further devices on the bench.
+    pub extras: &'a [Extra],
     /// The stick in its hub, on the bench.
     pub stick: Option<&'a StickHandle>,
 }
@@ -85,8 +116,11 @@ impl Machine {
         File::create(&trace).context(format!("create {}", trace.display()))?;
         let qmp = parts.sockets.join("qmp.sock");
         let mut command = parts.house.command("qemu-system-aarch64");
-        // A guest that fails and starts again by itself has failed: QEMU ends, and `check` says so.
-        command.args(["-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot"]);
+        command.args(["-nodefaults", "-display", "none", "-monitor", "none"]);
+        if !parts.reboots {
+            // A guest that starts again unasked has failed: QEMU ends, and `check` says so.
+            command.arg("-no-reboot");
+        }
         command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", qmp.display()));
         command.args(["-chardev", "stdio,id=serial,signal=off"]);
         command.arg("-netdev").arg(format!("tap,id=lan,ifname={TAP},script=no,downscript=no"));
@@ -146,6 +180,7 @@ fn bench(command: &mut Command, parts: &Parts<'_>, trace: &Path) -> Result<()> {
     command.arg("-chardev").arg(format!("socket,id=stick,path={},server=on,wait=off", socket.display()));
     command.args(["-device", "usb-redir,chardev=stick,bus=xhci.0,port=1.1"]);
     command.args(["--trace", "usb_hub_*", "-D"]).arg(trace);
+    parts.extras.iter().for_each(|extra| extra.add(command));
     Ok(())
 }
 

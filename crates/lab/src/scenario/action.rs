@@ -6,11 +6,16 @@ use serde::Deserialize;
 
 use crate::appliance::Appliance;
 use crate::carrier::CarrierStats;
+use crate::carrier::card::CardNetwork;
 use crate::error::{Error, Result};
+use crate::fault::{Fault, Kind};
 use crate::stick::{StickCommand, StickState};
 
 /// The stick and its carrier act on a command in milliseconds.
 const OBEY: Duration = Duration::from_secs(5);
+
+/// A command over SSH: login alone takes seconds on an emulated Pi.
+const COMMAND: Duration = Duration::from_secs(60);
 
 /// Something done.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -30,8 +35,16 @@ pub enum Action {
     StickUnplug,
     /// Somebody puts it back.
     StickReplug,
-    /// The stick hangs until it loses power.
-    StickHang,
+    /// A fault of the stick or its carrier is switched on (`lab faults` lists them).
+    Fault(Fault),
+    /// A fault is switched off, as a person or time would.
+    Clear(Kind),
+    /// The stick that is a network card hangs.
+    CardHang,
+    /// It works again.
+    CardRevive,
+    /// A command on the appliance over SSH; it must succeed.
+    Ssh(String),
     /// The appliance loses power and gets it back.
     PowerCut,
     /// The appliance is switched off, its card gets another `failberry.toml`, and it is switched
@@ -59,13 +72,32 @@ impl Action {
             }
             Self::StickUnplug => told(appliance, StickCommand::Unplug, |stick| !stick.powered),
             Self::StickReplug => told(appliance, StickCommand::Replug, |stick| stick.powered),
-            Self::StickHang => told(appliance, StickCommand::Hang, |stick| stick.hung),
+            Self::Fault(fault) => {
+                let before = appliance.stick()?.state().faults_seen;
+                told(appliance, StickCommand::Fault(*fault), |stick| stick.faults_seen > before)
+            }
+            Self::Clear(kind) => told(appliance, StickCommand::Clear(*kind), |stick| !stick.has(*kind)),
+            Self::CardHang => card(appliance)?.hang(),
+            Self::CardRevive => card(appliance)?.revive(),
+            Self::Ssh(command) => {
+                let output = appliance.ssh(command, COMMAND)?;
+                if output.status.success() {
+                    return Ok(());
+                }
+                let said = format!("{}{}", output.text(), output.stderr);
+                Err(Error::Unexpected(format!("`{command}`: {}: {}", output.status, said.trim())))
+            }
             Self::PowerCut => appliance.power_cycle(|_| Ok(())),
             Self::RebootWithConfig(config) => {
                 appliance.power_cycle(|card| card.put("failberry.toml", config.as_bytes()))
             }
         }
     }
+}
+
+fn card(appliance: &Appliance) -> Result<&CardNetwork> {
+    let none = || Error::Unexpected("no such stick: add extras = [\"network-card\"]".to_owned());
+    appliance.world.card.as_ref().ok_or_else(none)
 }
 
 fn carrier_drop(appliance: &Appliance) -> Result<()> {

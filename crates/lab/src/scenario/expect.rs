@@ -7,10 +7,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::appliance::Appliance;
+use crate::fault::Kind;
+use crate::stick::StickState;
 use crate::world::{APPLIANCE, Via, way};
 
 /// One question must be answered in this time, else it is asked again.
 const ASK: Duration = Duration::from_secs(5);
+/// A page comes in milliseconds or was lost on a dead line, where TCP repeats itself ever more
+/// slowly (RFC 6298): asking anew finds the line's return sooner.
+const FETCH: Duration = Duration::from_millis(1500);
 /// A command over SSH: login alone takes seconds on an emulated Pi.
 const COMMAND: Duration = Duration::from_secs(60);
 /// How much of a wrong answer a report repeats.
@@ -37,20 +42,54 @@ pub enum Expectation {
     Http(Http),
     /// The LAN client fetches a page of the internet, and its server saw it come this way.
     ClientFetches(Fetch),
+    /// What can be seen of the stick from outside.
+    Stick(Seen),
     /// A command on the appliance, over SSH with the user's key.
     Ssh(Ssh),
     /// SSH offers keys and nothing else.
     SshRefusesPasswords,
 }
 
-/// A field of a snapshot and its value.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A field of a snapshot and what it must be; all that is given must hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Field {
     /// `<daemon>.<field>…`
     pub path: String,
-    /// What it must be.
-    pub equals: Value,
+    /// This.
+    pub equals: Option<Value>,
+    /// One of these.
+    pub one_of: Option<Vec<Value>>,
+    /// A number, this or more.
+    pub at_least: Option<f64>,
+    /// A number, this or less.
+    pub at_most: Option<f64>,
+    /// Text that has this in it.
+    pub contains: Option<String>,
+    /// There and not null, or the contrary.
+    pub is_set: Option<bool>,
+}
+
+/// What can be seen of the stick; all that is given must hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Seen {
+    /// A fault is over.
+    pub without: Option<Kind>,
+    /// PIN tries left on the card.
+    pub pin_retries: Option<u8>,
+    /// Losses of power, this many or more.
+    pub power_losses_at_least: Option<u64>,
+    /// Losses of power, this many or fewer.
+    pub power_losses_at_most: Option<u64>,
+    /// Resets on the bus, this many or more.
+    pub bus_resets_at_least: Option<u64>,
+    /// Mode switches, this many or more.
+    pub mode_switches_at_least: Option<u64>,
+    /// Calls answered, this many or more.
+    pub calls_at_least: Option<u64>,
+    /// Calls dialled in all, this many or fewer: nobody dials in a frenzy.
+    pub dialled_at_most: Option<u64>,
 }
 
 /// A GET on the appliance.
@@ -138,6 +177,10 @@ impl Expectation {
             }
             Self::Http(http) => http.check(appliance)?,
             Self::ClientFetches(fetch) => fetch.check(appliance)?,
+            Self::Stick(seen) => {
+                let stick = appliance.stick().map_err(|error| error.to_string())?;
+                seen.check(&stick.state())?;
+            }
             Self::Ssh(ssh) => ssh.check(appliance)?,
             Self::SshRefusesPasswords => {
                 let methods = appliance.ssh_methods(COMMAND).map_err(|error| error.to_string())?;
@@ -185,7 +228,36 @@ impl Field {
     fn check(&self, status: &Value) -> Result<(), String> {
         let pointer = format!("/daemons/{}", self.path.replace('.', "/"));
         let found = status.pointer(&pointer).unwrap_or(&Value::Null);
-        if *found == self.equals { Ok(()) } else { Err(format!("{} is {found}", self.path)) }
+        if self.holds(found) { Ok(()) } else { Err(format!("{} is {found}", self.path)) }
+    }
+
+    fn holds(&self, found: &Value) -> bool {
+        let number = found.as_f64();
+        self.equals.as_ref().is_none_or(|wanted| wanted == found)
+            && self.one_of.as_ref().is_none_or(|wanted| wanted.contains(found))
+            && self.at_least.is_none_or(|least| number.is_some_and(|number| number >= least))
+            && self.at_most.is_none_or(|most| number.is_some_and(|number| number <= most))
+            && self
+                .contains
+                .as_ref()
+                .is_none_or(|part| found.as_str().is_some_and(|text| text.contains(part)))
+            && self.is_set.is_none_or(|set| found.is_null() != set)
+    }
+}
+
+impl Seen {
+    fn check(&self, state: &StickState) -> Result<(), String> {
+        let least = |wanted: Option<u64>, found: u64| wanted.is_none_or(|least| found >= least);
+        let most = |wanted: Option<u64>, found: u64| wanted.is_none_or(|most| found <= most);
+        let right = self.without.is_none_or(|kind| !state.has(kind))
+            && self.pin_retries.is_none_or(|wanted| wanted == state.pin_retries)
+            && least(self.power_losses_at_least, state.power_losses)
+            && most(self.power_losses_at_most, state.power_losses)
+            && least(self.bus_resets_at_least, state.bus_resets)
+            && least(self.mode_switches_at_least, state.mode_switches)
+            && least(self.calls_at_least, state.carrier.calls)
+            && most(self.dialled_at_most, state.carrier.calls + state.carrier.refused);
+        if right { Ok(()) } else { Err(format!("{state:?}")) }
     }
 }
 
@@ -203,7 +275,7 @@ impl Http {
 
 impl Fetch {
     fn check(&self, appliance: &Appliance) -> Result<(), String> {
-        let page = appliance.world.client_get(&self.url, ASK).map_err(|error| error.to_string())?;
+        let page = appliance.world.client_get(&self.url, FETCH).map_err(|error| error.to_string())?;
         match way(&page.body, appliance.subscriber()) {
             Some(via) if via == self.via && page.status == 200 => Ok(()),
             _ => Err(format!("{} answers {}: {}", self.url, page.status, page.body.trim())),
@@ -251,10 +323,23 @@ mod tests {
     fn fields_are_found_by_path() {
         let mut status = all("serving");
         status["daemons"]["uplink"]["dns"] = serde_json::json!(["192.0.2.53"]);
-        let field = |path: &str, equals: Value| Field { path: path.into(), equals };
+        let field =
+            |path: &str, equals: Value| Field { path: path.into(), equals: Some(equals), ..Field::default() };
         assert_eq!(field("uplink.dns.0", "192.0.2.53".into()).check(&status), Ok(()));
         assert!(field("uplink.state", "online".into()).check(&status).unwrap_err().contains("serving"));
         assert!(field("nobody.state", "x".into()).check(&status).is_err());
+    }
+
+    #[test]
+    fn values_are_compared_in_every_way_at_once() {
+        let compare = |text: &str| toml::from_str::<Field>(&format!("path = \"x\"\n{text}")).unwrap();
+        assert!(compare("at-least = 2\nat-most = 3").holds(&2.into()));
+        assert!(!compare("at-least = 2").holds(&Value::Null));
+        assert!(compare("one-of = [\"a\", \"b\"]").holds(&"b".into()));
+        assert!(compare("contains = \"wer-cy\"").holds(&"power-cycle".into()));
+        assert!(compare("is-set = false").holds(&Value::Null));
+        assert!(!compare("is-set = true").holds(&Value::Null));
+        assert!(toml::from_str::<Field>("path = \"x\"\nequls = 1").is_err());
     }
 
     #[test]

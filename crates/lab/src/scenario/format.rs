@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::action::Action;
-use super::expect::Expectation;
+use super::expect::{Expectation, Fetch, Field};
+use super::storm::Storm;
 use crate::error::{Context, Error, Result};
-use crate::qemu::Model;
+use crate::qemu::{Extra, Model};
+use crate::world::Via;
 
 /// A scenario: a machine and a timeline.
 #[derive(Debug, Deserialize)]
@@ -29,12 +31,57 @@ pub struct Scenario {
     pub config: Option<String>,
     /// Limit for the whole run.
     pub deadline_seconds: f64,
+    /// What is in place before the first step.
+    pub begin: Option<Begin>,
+    /// How often the appliance may reboot by itself. Without it a reboot ends the run.
+    #[serde(default)]
+    pub reboots: u32,
+    /// Further devices on the bench.
+    #[serde(default)]
+    pub extras: Vec<Extra>,
     /// What happens, in order.
+    #[serde(default)]
     pub steps: Vec<Step>,
+    /// Random faults after the last step.
+    pub storm: Option<Storm>,
+}
+
+/// What is in place before the first step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Begin {
+    /// The stick is up.
+    Connected,
+    /// The stick is up, the wired line is down, and a LAN client reaches the internet through the
+    /// stick.
+    Cellular,
+}
+
+/// A fresh card's boot and first call, and a fail-over: the limits of `first-boot` and
+/// `lan-client-via-modem`.
+const CONNECTED_SECONDS: f64 = 240.0;
+const CELLULAR_SECONDS: f64 = 15.0;
+
+impl Begin {
+    fn steps(self) -> Vec<Step> {
+        let connected = Field {
+            path: "modem-dialer.state".to_owned(),
+            equals: Some("connected".into()),
+            ..Field::default()
+        };
+        let connected = Step::expect(Expectation::Status(connected), CONNECTED_SECONDS);
+        let mut steps = vec![Step { phase: Some("modem".to_owned()), ..connected }];
+        if self == Self::Cellular {
+            let page = Fetch { url: "http://web.test/".to_owned(), via: Via::Cellular };
+            steps.push(Step { action: Some(Action::WiredDown), ..Step::default() });
+            steps.push(Step::expect(Expectation::ClientFetches(page), CELLULAR_SECONDS));
+        }
+        steps
+    }
 }
 
 /// One step: something done, or something expected.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
     /// What is done to the world.
@@ -46,6 +93,8 @@ pub struct Step {
     pub expect: Option<Expectation>,
     /// In what time, counted from the end of the step before, or the beginning of an action.
     pub within_seconds: Option<f64>,
+    /// For how long it must stay true from then on.
+    pub holds_seconds: Option<f64>,
     /// Name under which that time is reported.
     pub phase: Option<String>,
 }
@@ -58,12 +107,15 @@ impl Scenario {
     pub fn parse(name: &str, text: &str) -> std::result::Result<Self, String> {
         let mut scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         name.clone_into(&mut scenario.name);
-        if scenario.steps.is_empty() {
+        if scenario.steps.is_empty() && scenario.storm.is_none() {
             return Err("no steps".to_owned());
         }
         seconds(scenario.deadline_seconds).ok_or("deadline-seconds: not a positive number")?;
         for (number, step) in scenario.steps.iter().enumerate() {
             step.check().map_err(|cause| format!("step {}: {cause}", number + 1))?;
+        }
+        if let Some(begin) = scenario.begin {
+            scenario.steps.splice(0..0, begin.steps());
         }
         Ok(scenario)
     }
@@ -94,12 +146,25 @@ impl Scenario {
 }
 
 impl Step {
+    fn expect(expect: Expectation, within_seconds: f64) -> Self {
+        Self { expect: Some(expect), within_seconds: Some(within_seconds), ..Self::default() }
+    }
+
     fn check(&self) -> std::result::Result<(), &'static str> {
         match (&self.action, &self.expect) {
-            (Some(_), None) if self.within_seconds.is_none() && self.phase.is_none() => Ok(()),
+            (Some(_), None)
+                if self.within_seconds.is_none() && self.phase.is_none() && self.holds_seconds.is_none() =>
+            {
+                Ok(())
+            }
             (None, Some(_)) if self.jitter_seconds.is_none() => self.limit().map(drop),
             _ => Err("either `do` (with `jitter-seconds`) or `expect` with `within-seconds` and `phase`"),
         }
+    }
+
+    /// For how long an expectation must stay true.
+    pub fn holds(&self) -> Option<Duration> {
+        self.holds_seconds.and_then(seconds)
     }
 
     /// The time an expectation has.

@@ -2,12 +2,14 @@
 //!
 //! A scenario is a file in `tests/scenarios`; [`format`] says what can stand in it, [`action`]
 //! what can be done to the world, [`expect`] what can be asked of it, and [`run`] goes through it
-//! step by step. A new fault or question is one variant and one arm.
+//! step by step. [`storm`] throws random faults at it. A new question is one variant and one arm; a new
+//! fault of the stick or its carrier is a row in [`crate::fault`].
 
 pub mod action;
 pub mod expect;
 pub mod format;
 pub mod run;
+pub mod storm;
 
 pub use format::Scenario;
 pub use run::Outcome;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::action::Action;
 use super::format::{Scenario, Step};
 use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
@@ -14,6 +15,8 @@ use crate::stop::Stop;
 
 /// How often a person is told what is waited for.
 const REMIND: Duration = Duration::from_secs(30);
+/// What the last question of a state that must hold may take.
+const HOLD_SLACK: Duration = Duration::from_secs(10);
 /// Lines of the console that a failure repeats.
 const TAIL: usize = 25;
 
@@ -77,21 +80,25 @@ impl Runner<'_> {
         seconds: &mut BTreeMap<String, f64>,
     ) -> Result<()> {
         let config = scenario.config.as_deref().unwrap_or(CONFIG);
-        let options = Options { image: self.image, model: scenario.machine, folder, config };
+        let options = Options {
+            image: self.image,
+            model: scenario.machine,
+            folder,
+            config,
+            reboots: scenario.reboots,
+            extras: &scenario.extras,
+        };
         let mut appliance = Appliance::boot(&options)?;
         let mut play = Play { mark: Duration::ZERO, line: 0, random: seed, end: scenario.deadline() };
-        for step in &scenario.steps {
-            let result = play.step(step, &mut appliance, self.stop, seconds);
-            if let Err(error) = result {
-                if !matches!(error, Error::Interrupted) {
-                    eprintln!("  last lines of the console:");
-                    appliance.console.tail(TAIL).iter().for_each(|line| eprintln!("    {line}"));
-                    appliance.save_evidence();
-                }
-                return Err(error);
-            }
+        let result = play.all(scenario, &mut appliance, self.stop, seconds);
+        if let Err(error) = &result
+            && !matches!(error, Error::Interrupted)
+        {
+            eprintln!("  last lines of the console:");
+            appliance.console.tail(TAIL).iter().for_each(|line| eprintln!("    {line}"));
+            appliance.save_evidence();
         }
-        Ok(())
+        result
     }
 }
 
@@ -108,6 +115,26 @@ struct Play {
 }
 
 impl Play {
+    fn all(
+        &mut self,
+        scenario: &Scenario,
+        appliance: &mut Appliance,
+        interrupt: &Stop,
+        seconds: &mut BTreeMap<String, f64>,
+    ) -> Result<()> {
+        for step in &scenario.steps {
+            self.step(step, appliance, interrupt, seconds)?;
+        }
+        if let Some(storm) = &scenario.storm {
+            storm.rage(appliance, interrupt, &mut self.random, seconds)?;
+        }
+        if scenario.reboots > 0 {
+            let reboots = f64::from(appliance.reboots());
+            seconds.insert("reboots".to_owned(), reboots);
+        }
+        Ok(())
+    }
+
     fn step(
         &mut self,
         step: &Step,
@@ -123,7 +150,12 @@ impl Play {
             self.mark = appliance.console.now();
             // What the console said before does not answer what is asked after.
             self.line = appliance.console.len();
-            return action.perform(appliance);
+            let done = action.perform(appliance);
+            if matches!(action, Action::Ssh(_)) {
+                // Logging in takes seconds; what the command did happened at its end.
+                self.mark = appliance.console.now();
+            }
+            return done;
         }
         let reached = self.wait(step, appliance, interrupt)?;
         if let Some(phase) = &step.phase {
@@ -131,8 +163,25 @@ impl Play {
             eprintln!("  {:7.1} s  {phase}: {:.1} s", reached.as_secs_f64(), took.as_secs_f64());
             seconds.insert(phase.clone(), round(took));
         }
+        if let Some(holds) = step.holds() {
+            self.hold(step, holds, appliance, interrupt)?;
+        }
         self.mark = self.mark.max(reached);
         Ok(())
+    }
+
+    /// Asks again and again for a time: it must stay true.
+    fn hold(&self, step: &Step, holds: Duration, appliance: &mut Appliance, interrupt: &Stop) -> Result<()> {
+        let Some(expect) = &step.expect else { return Ok(()) };
+        let until = appliance.console.now() + holds;
+        // One second more than asked for: the last question takes its time as well.
+        interrupt.wait("", holds + HOLD_SLACK, || {
+            appliance.check()?;
+            expect
+                .ask(appliance, &mut self.line.clone())
+                .map_err(|cause| Error::Unexpected(format!("{expect:?}: did not stay so: {cause}")))?;
+            Ok((appliance.console.now() >= until).then_some(()))
+        })
     }
 
     /// Asks until the answer is right, at most for the step's limit from the mark, and not beyond
@@ -175,7 +224,7 @@ impl Play {
 }
 
 /// A number in [0, 1) by `SplitMix64` (Steele, Lea, Flood 2014): the same seed, the same run.
-fn unit(state: &mut u64) -> f64 {
+pub(super) fn unit(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -185,7 +234,7 @@ fn unit(state: &mut u64) -> f64 {
 }
 
 /// Seconds to the millisecond: more is noise.
-fn round(duration: Duration) -> f64 {
+pub(super) fn round(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 

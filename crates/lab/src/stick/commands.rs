@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use super::at::{Command, Op, parameters};
+use super::fault;
 use super::firmware::{Call, Context, Firmware, FwAction, Persistent};
 use super::sim::Lock;
+use crate::fault::{Event, Kind};
 
 /// Error codes of the mobile equipment (3GPP TS 27.007 section 9.2).
 mod cme {
@@ -66,6 +68,10 @@ fn lines<const N: usize>(texts: [&str; N]) -> Answer {
 impl Firmware {
     /// Runs the commands of a line until one fails; one final result for all of them.
     pub(crate) fn run(&mut self, now: Duration, port: u8, commands: &[Command], persistent: &mut Persistent) {
+        if persistent.faults.has(Kind::ErrorToAll) {
+            self.result(port, "ERROR");
+            return;
+        }
         for command in commands {
             let answer = match command {
                 Command::Basic(name, value) => self.basic(port, name, *value),
@@ -142,6 +148,9 @@ impl Firmware {
         op: &Op,
         persistent: &mut Persistent,
     ) -> Answer {
+        if let Some(code) = fault::refusal(&persistent.faults, name, op) {
+            return Err(Failure::Equipment(code));
+        }
         match (name, op) {
             ("+CPIN" | "+CIMI" | "+CSIM" | "+CPMS", _) => self.card(now, name, op, persistent),
             ("+CREG" | "+CGREG", _) => self.registration_command(port, name, op),
@@ -150,7 +159,9 @@ impl Firmware {
             ("+CGMR" | "+GMR", Op::Run) => line("BD_FBP680A1V1.0.0B01"),
             ("+CGSN" | "+GSN", Op::Run) => line(IMEI),
             ("+GCAP", Op::Run) => line("+GCAP: +CGSM,+DS,+ES"),
-            ("+CSQ", Op::Run) => line(if self.registered { SIGNAL } else { NO_SIGNAL }),
+            ("+CSQ", Op::Run) => {
+                line(if self.registered && !self.cell.signal_unknown { SIGNAL } else { NO_SIGNAL })
+            }
             ("+CMEE", Op::Set(value)) => {
                 self.verbose_errors = numeric(value, 0..=2)?;
                 ok()
@@ -196,8 +207,13 @@ impl Firmware {
                     (Lock::Open, _) => return Err(Failure::Equipment(cme::NOT_ALLOWED)),
                     _ => return Err(Failure::Equipment(cme::SIM_FAILURE)),
                 };
+                if right {
+                    persistent.faults.clear(Kind::SimPin);
+                    persistent.faults.clear(Kind::PinTries);
+                }
                 if right { ok() } else { Err(Failure::Equipment(cme::WRONG_PASSWORD)) }
             }
+            ("+CSIM", _) if persistent.faults.has(Kind::PinTriesHidden) => Err(Failure::Unknown),
             ("+CSIM", Op::Set(apdu)) => match &parameters(apdu)[..] {
                 // VERIFY PIN without data asks for the tries left and costs none.
                 [_, command] if command == "0020000100" => {
@@ -211,7 +227,11 @@ impl Firmware {
             _ if sim.lock() == Lock::Pin => Err(Failure::Equipment(cme::SIM_PIN)),
             _ if sim.lock() == Lock::Puk => Err(Failure::Equipment(cme::SIM_PUK)),
             ("+CIMI", Op::Run) => line(sim.imsi()),
-            ("+CPMS", Op::Read) => line("+CPMS: \"ME\",0,100,\"ME\",0,100,\"SM\",0,20"),
+            ("+CPMS", Op::Read) => {
+                // Having read where messages are kept, the firmware stops telling of them.
+                persistent.faults.clear(Kind::UrcFlood);
+                line("+CPMS: \"ME\",0,100,\"ME\",0,100,\"SM\",0,20")
+            }
             ("+CPMS", Op::Set(_)) => line("+CPMS: 0,100,0,100,0,20"),
             _ => Err(Failure::Unknown),
         }
@@ -241,6 +261,7 @@ impl Firmware {
         self.functionality = numeric(value, 0..=5)?;
         if self.functionality != 1 {
             self.deregister();
+            self.actions.push(FwAction::Happened(Event::Radio));
         }
         ok()
     }
@@ -273,6 +294,7 @@ impl Firmware {
             0 => {
                 self.detached = true;
                 self.hang_up();
+                self.actions.push(FwAction::Happened(Event::Reattach));
                 ok()
             }
             _ if !self.registered => Err(Failure::Equipment(cme::NO_SERVICE)),
@@ -328,7 +350,7 @@ impl Firmware {
             self.cause = "Unknown PDP context";
             return Err(Failure::Unknown);
         };
-        if self.call != Call::Idle || !self.registered || self.detached {
+        if self.call != Call::Idle || !self.registered || self.detached || self.cell.packet_status.is_some() {
             self.cause = if self.registered { "GPRS services not allowed" } else { "No network service" };
             return Err(Failure::NoCarrier);
         }
@@ -360,6 +382,8 @@ fn cme_text(number: u16) -> &'static str {
         cme::SIM_BUSY => "SIM busy",
         cme::WRONG_PASSWORD => "incorrect password",
         cme::NO_SERVICE => "no network service",
+        10 => "SIM not inserted",
+        107 => "GPRS services not allowed",
         cme::INVALID => "invalid parameters",
         _ => "unknown",
     }

@@ -12,6 +12,10 @@ pub(crate) const CDROM: u16 = 0x2000;
 /// The MF180 as a modem (same file, first of its targets).
 pub(crate) const MODEM: u16 = 0x0031;
 
+/// The MF180 as a modem, another of the targets: the same interfaces, AT ports at the same places
+/// (`ModemManager`'s `77-mm-zte-port-types.rules`).
+pub(crate) const OTHER_MODEM: u16 = 0x2003;
+
 /// Serial interfaces of the modem.
 pub(crate) const INTERFACES: u8 = 4;
 /// Interfaces with an interrupt endpoint for modem status: primary and secondary AT port.
@@ -45,6 +49,7 @@ pub(crate) fn plug(personality: Personality) -> Option<Plug> {
         Personality::Absent => return None,
         Personality::CdRom => CDROM,
         Personality::Modem => MODEM,
+        Personality::OtherModem => OTHER_MODEM,
     };
     let interfaces = interfaces(personality);
     Some(Plug {
@@ -119,7 +124,7 @@ fn interfaces(personality: Personality) -> Vec<[u8; 3]> {
         Personality::Absent => Vec::new(),
         // Mass storage, SCSI transparent, bulk-only.
         Personality::CdRom => vec![[0x08, 0x06, 0x50]],
-        Personality::Modem => vec![[0xff; 3]; usize::from(INTERFACES)],
+        Personality::Modem | Personality::OtherModem => vec![[0xff; 3]; usize::from(INTERFACES)],
     }
 }
 
@@ -132,7 +137,7 @@ fn endpoints(personality: Personality, interface: u8) -> Vec<Endpoint> {
         max_packet: BULK_PACKET,
     };
     let mut endpoints = vec![bulk(bulk_in(interface)), bulk(bulk_out(interface))];
-    if personality == Personality::Modem && WITH_STATUS.contains(&interface) {
+    if personality != Personality::CdRom && WITH_STATUS.contains(&interface) {
         endpoints.push(Endpoint {
             address: status_in(interface),
             kind: EndpointKind::Interrupt,

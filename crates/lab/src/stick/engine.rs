@@ -2,6 +2,8 @@
 //! network behind the modem. Bytes, packets, commands and time go in; [`Stick::take_output`] and
 //! [`Stick::take_packets`] hand out what came of it.
 
+mod faults;
+
 use std::time::Duration;
 
 use super::cdrom::{Cdrom, Outcome};
@@ -9,6 +11,7 @@ use super::firmware::{Call, Firmware, FwAction, FwEvent, Persistent};
 use super::sim::Sim;
 use super::{Personality, StickCommand, StickConfig, StickState, Timing, descriptors};
 use crate::carrier::network::{NetAction, Network};
+use crate::fault::{Event, Faults};
 use crate::usbredir::codec::PacketError;
 use crate::usbredir::packet::Control;
 use crate::usbredir::{Port, UsbEvent};
@@ -29,7 +32,6 @@ enum Life {
 
 /// One stick and its network.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Stick {
     timing: Timing,
     persistent: Persistent,
@@ -38,9 +40,13 @@ pub(crate) struct Stick {
     attached: bool,
     port_power: bool,
     plugged: bool,
-    hung: bool,
     life: Life,
+    face: Personality,
+    stall_at: Option<Duration>,
     mode_switches: u64,
+    faults_seen: u64,
+    bus_resets: u64,
+    power_losses: u64,
     packets: Vec<Vec<u8>>,
 }
 
@@ -49,15 +55,23 @@ impl Stick {
     pub(crate) fn new(config: &StickConfig, seed: u64) -> Self {
         Self {
             timing: config.timing,
-            persistent: Persistent { sim: Sim::new(config.sim.clone()), cdrom_off: false },
+            persistent: Persistent {
+                sim: Sim::new(config.sim.clone()),
+                cdrom_off: false,
+                faults: Faults::default(),
+            },
             network: Network::new(config.carrier.clone(), seed),
             port: Port::default(),
             attached: false,
             port_power: true,
             plugged: true,
-            hung: false,
             life: Life::Off,
+            face: Personality::Absent,
+            stall_at: None,
             mode_switches: 0,
+            faults_seen: 0,
+            bus_resets: 0,
+            power_losses: 0,
             packets: Vec::new(),
         }
     }
@@ -67,17 +81,21 @@ impl Stick {
         let (personality, registration) = match &self.life {
             Life::Off | Life::Starting { .. } => (Personality::Absent, 0),
             Life::Cdrom { .. } => (Personality::CdRom, 0),
-            Life::Modem(firmware) => (Personality::Modem, firmware.registration(false)),
+            Life::Modem(firmware) => (self.face, firmware.registration(false)),
         };
         StickState {
             attached: self.attached,
             powered: self.has_power(),
             personality,
             configured: self.port.configuration() != 0,
-            hung: self.hung,
+            hung: self.is_hung(),
             mode_switches: self.mode_switches,
             pin_retries: self.persistent.sim.pin_tries(),
             registration,
+            faults: self.persistent.faults.bits() | self.network.faults().bits(),
+            faults_seen: self.faults_seen,
+            bus_resets: self.bus_resets,
+            power_losses: self.power_losses,
             carrier: self.network.stats(),
         }
     }
@@ -114,12 +132,8 @@ impl Stick {
             StickCommand::PowerRestored => self.port_power = true,
             StickCommand::Unplug => self.plugged = false,
             StickCommand::Replug => self.plugged = true,
-            StickCommand::Hang => {
-                self.hung = self.has_power();
-                if self.hung {
-                    self.port.silence();
-                }
-            }
+            StickCommand::Fault(fault) => self.fault(now, fault),
+            StickCommand::Clear(kind) => self.clear(now, kind),
             StickCommand::Carrier(command) => {
                 let actions = self.network.command(command);
                 self.network_actions(now, actions);
@@ -150,7 +164,7 @@ impl Stick {
 
     /// A packet from the internet.
     pub(crate) fn packet(&mut self, now: Duration, packet: &[u8]) {
-        let actions = self.network.packet(packet);
+        let actions = self.network.packet(now, packet);
         self.network_actions(now, actions);
     }
 
@@ -158,21 +172,24 @@ impl Stick {
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         let life = match &self.life {
             Life::Starting { until, .. } => Some(*until),
-            Life::Cdrom { eject_at, .. } => eject_at.filter(|_| !self.hung),
-            Life::Modem(firmware) if !self.hung => Some(firmware.next_deadline()),
+            Life::Cdrom { eject_at, .. } => eject_at.filter(|_| !self.is_hung()),
+            Life::Modem(firmware) if !self.is_hung() => Some(firmware.next_deadline()),
             Life::Off | Life::Modem(_) => None,
         };
-        life.into_iter().chain(self.network.next_deadline()).min()
+        let faults = self.persistent.faults.next_deadline();
+        [life, self.stall_at, faults, self.network.next_deadline()].into_iter().flatten().min()
     }
 
     /// Runs the timers.
     pub(crate) fn tick(&mut self, now: Duration) {
+        self.persistent.faults.tick(now);
+        self.follow_faults(now);
         match &self.life {
             Life::Starting { until, face } if now >= *until => {
                 let face = *face;
                 self.appear(now, face);
             }
-            Life::Cdrom { eject_at: Some(at), .. } if now >= *at && !self.hung => {
+            Life::Cdrom { eject_at: Some(at), .. } if now >= *at && !self.is_hung() => {
                 self.mode_switches += 1;
                 self.restart(now + self.timing.mode_switch, Personality::Modem);
             }
@@ -191,6 +208,8 @@ impl Stick {
         match (self.has_power(), matches!(self.life, Life::Off)) {
             (true, true) => self.restart(now + self.timing.power_up, self.first_face()),
             (false, false) => {
+                self.power_losses += 1;
+                self.happened(Event::Power);
                 self.restart(now, Personality::Absent);
                 self.life = Life::Off;
             }
@@ -207,25 +226,31 @@ impl Stick {
         self.port.unplug();
         self.network.hang_up();
         self.persistent.sim.power_off();
-        self.hung = false;
+        self.stall_at = None;
         self.life = Life::Starting { until, face };
     }
 
     fn appear(&mut self, now: Duration, face: Personality) {
+        self.face = face;
         self.life = match face {
-            Personality::Modem => Life::Modem(Box::new(Firmware::new(now, self.timing))),
+            Personality::Modem | Personality::OtherModem => {
+                Life::Modem(Box::new(Firmware::new(now, self.timing)))
+            }
             _ => Life::Cdrom { drive: Cdrom::default(), eject_at: None },
         };
         if let Some(plug) = descriptors::plug(face) {
             self.port.plug(plug);
         }
-        if self.hung {
-            self.port.silence();
-        }
+        self.follow_faults(now);
     }
 
     /// The device is back in its default state: no driver holds DTR any more.
     fn bus_reset(&mut self, now: Duration) {
+        if matches!(self.life, Life::Modem(_)) {
+            self.bus_resets += 1;
+            self.happened(Event::UsbReset);
+            self.follow_faults(now);
+        }
         match &mut self.life {
             Life::Cdrom { drive, .. } => drive.reset(),
             Life::Modem(_) => {
@@ -285,7 +310,7 @@ impl Stick {
     }
 
     fn firmware(&mut self, now: Duration, event: FwEvent<'_>) {
-        if self.hung {
+        if self.is_hung() {
             return;
         }
         let Life::Modem(firmware) = &mut self.life else { return };
@@ -301,7 +326,11 @@ impl Stick {
                     let actions = self.network.line(now, &bytes);
                     self.network_actions(now, actions);
                 }
-                FwAction::Restart => self.restart(now + self.timing.mode_switch, self.first_face()),
+                FwAction::Restart => {
+                    self.happened(Event::Restart);
+                    self.restart(now + self.timing.mode_switch, self.first_face());
+                }
+                FwAction::Happened(event) => self.happened(event),
             }
         }
     }
@@ -311,6 +340,7 @@ impl Stick {
             match action {
                 NetAction::Connected => self.firmware(now, FwEvent::Connected),
                 NetAction::Ended => self.firmware(now, FwEvent::Ended),
+                NetAction::Busy => self.firmware(now, FwEvent::Busy),
                 NetAction::Packet(packet) => self.packets.push(packet),
                 NetAction::Line(bytes) => {
                     if let Life::Modem(firmware) = &self.life

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::Timing;
 use super::at::{Gatherer, Line};
+use super::fault::{self, Cell};
 use super::sim::{Lock, Sim};
+use crate::fault::{Event, Faults, Kind};
 
 /// The AT ports, as USB interface numbers: secondary and primary (`ModemManager`'s
 /// `77-mm-zte-port-types.rules`). Interfaces 0 and 2 are for diagnosis and do not speak AT.
@@ -26,6 +28,8 @@ pub(crate) struct Persistent {
     pub(crate) sim: Sim,
     /// Whether `AT+ZCDRUN=8` has switched the CD-ROM off.
     pub(crate) cdrom_off: bool,
+    /// What is wrong with it.
+    pub(crate) faults: Faults,
 }
 
 /// What reaches the firmware.
@@ -39,6 +43,8 @@ pub(crate) enum FwEvent<'a> {
     Connected,
     /// The network refused or ended it.
     Ended,
+    /// The network is busy.
+    Busy,
     /// Time has passed.
     Tick,
 }
@@ -58,6 +64,8 @@ pub(crate) enum FwAction {
     Data(Vec<u8>),
     /// Start again from nothing (`+CFUN=1,1`).
     Restart,
+    /// Something that may heal a fault.
+    Happened(Event),
 }
 
 /// Where the call is.
@@ -144,6 +152,9 @@ pub(crate) struct Firmware {
     /// What `+CEER` says.
     pub(crate) cause: &'static str,
     pub(crate) registered: bool,
+    /// What the radio network is like.
+    pub(crate) cell: Cell,
+    flood_at: Option<Duration>,
     /// Whether a tick has come since the SIM became ready.
     sim_seen: bool,
     register_at: Option<Duration>,
@@ -170,6 +181,8 @@ impl Firmware {
             detached: false,
             cause: "No cause information available",
             registered: false,
+            cell: Cell::default(),
+            flood_at: None,
             sim_seen: false,
             register_at: None,
             noise_at: now + timing.noise,
@@ -187,21 +200,32 @@ impl Firmware {
         event: FwEvent<'_>,
         persistent: &mut Persistent,
     ) -> Vec<FwAction> {
+        let cell = Cell::with(&persistent.faults);
+        if std::mem::replace(&mut self.cell, cell) != cell && self.registered {
+            self.report_registration();
+        }
         match event {
             FwEvent::Bytes(port, bytes) => self.bytes(now, port, bytes, persistent),
             FwEvent::Dtr(port, dtr) => self.dtr(port, dtr),
             FwEvent::Connected => self.connected(now),
-            FwEvent::Ended => self.ended("PDP context deactivated by the network"),
+            FwEvent::Ended => self.ended("PDP context deactivated by the network", "NO CARRIER"),
+            FwEvent::Busy => self.ended("Insufficient resources", "BUSY"),
             FwEvent::Tick => {}
         }
         self.timers(now, persistent);
+        if persistent.faults.has(Kind::NoAnswer) {
+            self.actions.retain(|action| !matches!(action, FwAction::Say(..)));
+        }
         std::mem::take(&mut self.actions)
     }
 
     /// When [`FwEvent::Tick`] has something to do.
     pub(crate) fn next_deadline(&self) -> Duration {
         let sim = (!self.sim_seen).then_some(self.booted + self.timing.sim_ready);
-        [self.register_at, self.escape_at, sim].into_iter().flatten().fold(self.noise_at, Duration::min)
+        [self.register_at, self.escape_at, self.flood_at, sim]
+            .into_iter()
+            .flatten()
+            .fold(self.noise_at, Duration::min)
     }
 
     /// Whether the SIM answers yet.
@@ -216,8 +240,11 @@ impl Firmware {
         const SEARCHING: u8 = 2;
         match (self.registered, self.functionality) {
             (true, _) if packet && self.detached => IDLE,
-            (true, _) => HOME,
-            (false, 1) => SEARCHING,
+            (true, _) if packet && self.cell.packet_status.is_some() => {
+                self.cell.packet_status.unwrap_or(HOME)
+            }
+            (true, _) => self.cell.status.unwrap_or(HOME),
+            (false, 1) => self.cell.status.unwrap_or(SEARCHING),
             (false, _) => IDLE,
         }
     }
@@ -237,7 +264,7 @@ impl Firmware {
         self.register_at = None;
         if self.call != Call::Idle {
             self.actions.push(FwAction::HangUp);
-            self.ended("Service option not available");
+            self.ended("Service option not available", "NO CARRIER");
         }
     }
 
@@ -272,6 +299,7 @@ impl Firmware {
             Some("CONNECT") => "1",
             Some("NO") => "3",
             Some("ERROR") => "4",
+            Some("BUSY") => "7",
             _ => "",
         };
         match (quiet, verbose || code.is_empty()) {
@@ -297,6 +325,7 @@ impl Firmware {
                     self.hang_up();
                     self.result(port, "NO CARRIER");
                 }
+                _ if fault::is_deaf(&persistent.faults) => return,
                 _ => self.character(now, port, *first, persistent),
             }
             bytes = rest;
@@ -355,14 +384,14 @@ impl Firmware {
         self.result(port, "CONNECT 7200000");
     }
 
-    fn ended(&mut self, cause: &'static str) {
+    fn ended(&mut self, cause: &'static str, result: &str) {
         let (Call::Dialling { port } | Call::Online { port } | Call::Held { port }) = self.call else {
             return;
         };
         self.cause = cause;
         self.lower_dcd();
         self.call = Call::Idle;
-        self.result(port, "NO CARRIER");
+        self.result(port, result);
     }
 
     fn lower_dcd(&mut self) {
@@ -374,10 +403,16 @@ impl Firmware {
 
     fn timers(&mut self, now: Duration, persistent: &Persistent) {
         self.sim_seen |= self.sim_ready(now);
-        let can_register = self.sim_seen
+        let wanted = self.sim_seen
             && self.functionality == 1
             && persistent.sim.lock() == Lock::Open
-            && !self.registered;
+            && !fault::is_without_card(&persistent.faults)
+            && !self.cell.is_closed();
+        if !wanted && (self.registered || self.register_at.is_some()) {
+            self.deregister();
+            self.report_registration();
+        }
+        let can_register = wanted && !self.registered;
         match self.register_at {
             None if can_register => self.register_at = Some(now + self.timing.register),
             Some(at) if now >= at => {
@@ -394,11 +429,22 @@ impl Firmware {
                 self.result(port, "OK");
             }
         }
+        self.flood(now, &persistent.faults);
         if now >= self.noise_at {
             self.noise_at = now + self.timing.noise;
             let line = NOISE[self.noise % NOISE.len()];
             self.noise += 1;
             self.unsolicited(line);
+        }
+    }
+
+    /// Message-waiting lines without end.
+    fn flood(&mut self, now: Duration, faults: &Faults) {
+        if !faults.has(Kind::UrcFlood) {
+            self.flood_at = None;
+        } else if self.flood_at.is_none_or(|at| now >= at) {
+            self.flood_at = Some(now + fault::FLOOD_EVERY);
+            self.unsolicited(fault::FLOOD);
         }
     }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::carrier::{CarrierCommand, CarrierHandle, CarrierStats};
+use crate::fault::{Fault, Kind, active};
 
-/// What a test can do to a stick. A new fault is a new variant here and an arm where it acts.
+/// What a test can do to a stick. Faults are [`crate::fault`]'s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StickCommand {
     /// Its hub port lost power: everything in RAM is gone; SIM counters and settings kept in
@@ -20,8 +21,10 @@ pub enum StickCommand {
     Unplug,
     /// Put back by hand.
     Replug,
-    /// Hangs hard: stays on the bus and answers nothing until it loses power.
-    Hang,
+    /// Switches a fault on, in it or in the network behind it.
+    Fault(Fault),
+    /// Switches a fault off, as a person or time would.
+    Clear(Kind),
     /// Something for the network behind it.
     Carrier(CarrierCommand),
     /// Ends the stick's thread.
@@ -38,6 +41,8 @@ pub enum Personality {
     CdRom,
     /// `19d2:0031`, four serial interfaces.
     Modem,
+    /// `19d2:2003`, the same four.
+    OtherModem,
 }
 
 /// What can be seen of a stick.
@@ -60,8 +65,23 @@ pub struct StickState {
     pub pin_retries: u8,
     /// Registration as `+CREG?` reports it (3GPP TS 27.007 section 7.2).
     pub registration: u8,
+    /// Faults that are on, one bit each: [`StickState::has`].
+    pub faults: u64,
+    /// Faults that were switched on since the start.
+    pub faults_seen: u64,
+    /// Resets on the bus while it was a modem.
+    pub bus_resets: u64,
+    /// Times it lost power.
+    pub power_losses: u64,
     /// The carrier's counters.
     pub carrier: CarrierStats,
+}
+
+impl StickState {
+    /// Whether a fault is on.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.faults & active::bit(kind) != 0
+    }
 }
 
 /// Handle on a running stick; cheap to clone. The stick ends with [`StickHandle::stop`] or with

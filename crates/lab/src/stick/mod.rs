@@ -10,9 +10,7 @@
 //! | `engine` | the whole stick, pure: power, faces, transfers, the network behind it |
 //! | `cdrom`, `descriptors` | its first face, and what both faces say about themselves |
 //! | `firmware`, `at`, `commands`, `sim` | its second face: ports, dialogue, card |
-//!
-//! To add a fault, add a [`StickCommand`] and act on it in the engine (or pass it on as an event
-//! to the firmware, or as a `CarrierCommand` to the network).
+//! | `fault` | where the faults of [`crate::fault`] act in it |
 
 mod at;
 mod cdrom;
@@ -20,6 +18,7 @@ mod commands;
 mod config;
 mod descriptors;
 mod engine;
+mod fault;
 mod firmware;
 mod handle;
 mod runner;

@@ -34,6 +34,18 @@ impl Sim {
         Self { config, pin_tries: PIN_TRIES, puk_tries: PUK_TRIES, verified: false }
     }
 
+    /// From now on it wants this PIN and has that many tries left; with none left, its PUK.
+    pub(crate) fn demand_pin(&mut self, pin: &str, tries: u8) {
+        self.config.pin = Some(pin.into());
+        (self.pin_tries, self.verified) = (tries.min(PIN_TRIES), false);
+    }
+
+    /// A person unblocked it and switched its PIN off.
+    pub(crate) fn unlock(&mut self) {
+        self.config.pin = None;
+        (self.pin_tries, self.puk_tries, self.verified) = (PIN_TRIES, PUK_TRIES, false);
+    }
+
     /// Without power it forgets that the PIN was given, and nothing else.
     pub(crate) fn power_off(&mut self) {
         self.verified = false;

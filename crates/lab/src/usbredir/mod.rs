@@ -10,4 +10,4 @@ pub mod codec;
 pub mod packet;
 mod port;
 
-pub use port::{Plug, Port, UsbEvent};
+pub use port::{Plug, Port, Stalls, UsbEvent};

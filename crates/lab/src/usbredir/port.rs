@@ -21,6 +21,18 @@ pub struct Plug {
     pub endpoints: Vec<Endpoint>,
 }
 
+/// What a device's endpoints answer with STALL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stalls {
+    /// Nothing but what it does not know.
+    #[default]
+    Nothing,
+    /// Bulk transfers.
+    Bulk,
+    /// Control requests, too.
+    Everything,
+}
+
 /// What reaches the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsbEvent {
@@ -54,6 +66,7 @@ pub struct Port {
     connected: bool,
     configuration: u8,
     silent: bool,
+    stalls: Stalls,
     pending: BTreeMap<u64, Pending>,
     waiting: BTreeMap<u8, VecDeque<u64>>,
     queues: BTreeMap<u8, VecDeque<Vec<u8>>>,
@@ -64,7 +77,8 @@ pub struct Port {
 impl Port {
     /// A fresh connection to the guest; what is plugged in stays.
     pub fn open(&mut self) {
-        *self = Self { plugged: self.plugged.take(), silent: self.silent, ..Self::default() };
+        let (silent, stalls) = (self.silent, self.stalls);
+        *self = Self { plugged: self.plugged.take(), silent, stalls, ..Self::default() };
         self.send(0, &ToGuest::Hello);
     }
 
@@ -86,7 +100,7 @@ impl Port {
             self.send(0, &ToGuest::Disconnect);
         }
         self.plugged = None;
-        self.silent = false;
+        (self.silent, self.stalls) = (false, Stalls::Nothing);
         self.configuration = 0;
         self.pending.clear();
         self.waiting.clear();
@@ -95,9 +109,29 @@ impl Port {
     }
 
     /// A silent device stays on the bus and answers nothing; transfers time out on the guest's
-    /// side. Lasts until it is unplugged.
-    pub fn silence(&mut self) {
-        self.silent = true;
+    /// side. Lasts until it is unplugged or told otherwise.
+    pub fn silence(&mut self, silent: bool) {
+        self.silent = silent;
+    }
+
+    /// What it answers with STALL from now on, until it is unplugged.
+    pub fn stall(&mut self, stalls: Stalls) {
+        self.stalls = stalls;
+    }
+
+    /// Whether reads wait for [`Self::stall_reads`].
+    pub fn has_reads_to_stall(&self) -> bool {
+        self.stalls != Stalls::Nothing && self.waiting.values().any(|waiting| !waiting.is_empty())
+    }
+
+    /// Answers the reads that wait with STALL.
+    pub fn stall_reads(&mut self) {
+        let waiting: Vec<u64> = self.waiting.values_mut().flat_map(std::mem::take).collect();
+        for id in waiting {
+            if let Some(Pending::BulkIn(endpoint, _)) = self.pending.remove(&id) {
+                self.send(id, &ToGuest::BulkIn(Status::Stall, endpoint, Vec::new()));
+            }
+        }
     }
 
     /// The chosen configuration, 0 for none.
@@ -133,7 +167,7 @@ impl Port {
     pub fn bulk_in(&mut self, endpoint: u8, data: Vec<u8>, limit: usize) {
         let queue = self.queues.entry(endpoint).or_default();
         let held: usize = queue.iter().map(Vec::len).sum();
-        if !self.silent && held + data.len() <= limit {
+        if !self.silent && self.stalls == Stalls::Nothing && held + data.len() <= limit {
             queue.push_back(data);
             self.deliver(endpoint);
         }
@@ -193,7 +227,24 @@ impl Port {
             }
             _ => {}
         }
-        if self.silent { self.never_answer(id, packet) } else { self.for_device(id, packet) }
+        // Reset is a level on the bus: the device sees it whatever its firmware does.
+        if packet == FromGuest::Reset {
+            self.configuration = 0;
+            self.queues.clear();
+            return Some(UsbEvent::Reset);
+        }
+        if self.silent {
+            return self.never_answer(id, packet);
+        }
+        match (self.stalls, packet) {
+            (Stalls::Nothing, packet) => self.for_device(id, packet),
+            (_, FromGuest::BulkOut { endpoint, .. }) => {
+                self.send(id, &ToGuest::BulkOut(Status::Stall, endpoint, 0));
+                None
+            }
+            (Stalls::Bulk, packet) => self.for_device(id, packet),
+            (Stalls::Everything, packet) => self.refuse(id, packet),
+        }
     }
 
     /// Keeps a request so that its cancellation can be answered: that is the controller's work
@@ -212,13 +263,25 @@ impl Port {
         None
     }
 
+    /// STALL to every request.
+    fn refuse(&mut self, id: u64, packet: FromGuest) -> Option<UsbEvent> {
+        let answer = match packet {
+            FromGuest::Control(control) => {
+                ToGuest::Control(Status::Stall, Control { data: Vec::new(), ..control })
+            }
+            FromGuest::SetConfiguration(_) | FromGuest::GetConfiguration => {
+                ToGuest::ConfigurationStatus(Status::Stall, self.configuration)
+            }
+            FromGuest::SetAlt { interface, alt } => ToGuest::AltStatus(Status::Stall, interface, alt),
+            FromGuest::GetAlt(interface) => ToGuest::AltStatus(Status::Stall, interface, 0),
+            _ => return None,
+        };
+        self.send(id, &answer);
+        None
+    }
+
     fn for_device(&mut self, id: u64, packet: FromGuest) -> Option<UsbEvent> {
         match packet {
-            FromGuest::Reset => {
-                self.configuration = 0;
-                self.queues.clear();
-                Some(UsbEvent::Reset)
-            }
             FromGuest::SetConfiguration(value) => {
                 self.configuration = value;
                 self.send(id, &ToGuest::ConfigurationStatus(Status::Success, value));

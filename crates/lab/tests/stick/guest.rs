@@ -42,6 +42,11 @@ impl Guest {
         self.wait_kind(2);
     }
 
+    /// A bus reset; there is no answer.
+    pub(crate) fn reset(&mut self) {
+        self.send(3, 0, &[]);
+    }
+
     pub(crate) fn configure(&mut self) {
         let id = self.request(6, &[1]);
         assert_eq!(self.wait_id(8, id), [0, 1]);
@@ -80,6 +85,18 @@ impl Guest {
         }
         assert_eq!(self.cancel(101, id), 1, "status: cancelled");
         None
+    }
+
+    /// Status of one bulk IN transfer.
+    pub(crate) fn bulk_in_status(&mut self, endpoint: u8) -> u8 {
+        let id = self.request(101, &bulk_header(endpoint, 4096));
+        self.wait_id(101, id)[1]
+    }
+
+    /// Status of one bulk OUT transfer.
+    pub(crate) fn bulk_out_status(&mut self, endpoint: u8, data: &[u8]) -> u8 {
+        let id = self.start_bulk_out(endpoint, data);
+        self.wait_id(101, id)[1]
     }
 
     /// Takes a transfer back; its status.

@@ -3,6 +3,7 @@
 //!
 //! Needs the right to make network namespaces and TUN devices, as everything in the lab does.
 
+mod faults;
 mod guest;
 mod subscriber;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use guest::{Guest, PATIENCE, u16_at};
 use lab::carrier::{AuthMethod, CallState};
+use lab::fault::Kind;
 use lab::stick::{Personality, SimConfig, StickCommand, StickConfig, StickHandle, Timing};
 use nix::sched::{CloneFlags, unshare};
 use subscriber::{Ppp, at, at_until, echo_request};
@@ -216,7 +218,7 @@ fn losing_dtr_hangs_up() {
 fn a_hung_stick_answers_nothing_until_it_loses_power() {
     let mut bench = Bench::modem();
     at(&mut bench.guest, "AT", "OK");
-    bench.stick.command(StickCommand::Hang);
+    bench.stick.command(StickCommand::Fault(Kind::Hang.into()));
     bench.stick.wait_for(PATIENCE, |state| state.hung).unwrap();
     let written = bench.guest.start_bulk_out(subscriber::OUT, b"AT\r");
     assert_eq!(bench.guest.bulk_in(subscriber::IN, SETTLE), None);

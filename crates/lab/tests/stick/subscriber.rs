@@ -116,6 +116,37 @@ impl Ppp {
     }
 }
 
+/// Asks the peer whether it lives (RFC 1661 section 5.8).
+pub(crate) fn echo_lcp(guest: &mut Guest) {
+    send(guest, LCP, &Packet::new(code::ECHO_REQUEST, 1, vec![0; 4]).bytes());
+}
+
+/// Terminate-Requests in the next transfer.
+pub(crate) fn terminate_requests(guest: &mut Guest) -> usize {
+    let bytes = guest.bulk_in(IN, PATIENCE).expect("the network says something");
+    let frames = Deframer::default().push(&bytes);
+    let terminate = |information: &Vec<u8>| {
+        Packet::parse(information).is_some_and(|packet| packet.code == code::TERMINATE_REQUEST)
+    };
+    frames.iter().filter(|(protocol, information)| *protocol == LCP && terminate(information)).count()
+}
+
+/// Opens LCP without agreeing to authenticate: who must be known is not let in.
+pub(crate) fn offer_pap(guest: &mut Guest) {
+    send(guest, LCP, &Packet::new(code::CONFIGURE_REQUEST, 1, vec![]).bytes());
+    let mut ppp = Ppp { deframer: Deframer::default(), address: [0; 4], dns: [0; 4], open: false };
+    let mut requests = 0;
+    // CHAP, then PAP: each is refused once.
+    while requests < 3 {
+        let Some(bytes) = guest.bulk_in(IN, Duration::from_secs(1)) else { return };
+        for (protocol, information) in ppp.deframer.push(&bytes) {
+            let packet = Packet::parse(&information).unwrap();
+            requests += usize::from(packet.code == code::CONFIGURE_REQUEST);
+            ppp.packet(guest, protocol, &packet);
+        }
+    }
+}
+
 fn send(guest: &mut Guest, protocol: u16, information: &[u8]) {
     guest.bulk_out(OUT, &Framing::PLAIN.frame(protocol, information));
 }

@@ -14,9 +14,8 @@ pub(super) struct Lease {
 
 /// Reads it; without an address or a way out it is none.
 pub(super) fn parse(text: &str) -> Option<Lease> {
-    let value = |key: &str| {
-        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::trim)
-    };
+    let value =
+        |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::trim);
     let addresses = |key| {
         let words = value(key).unwrap_or_default().split_whitespace();
         words.filter_map(|word| word.parse::<Ipv4Addr>().ok()).collect::<Vec<_>>()

@@ -102,7 +102,8 @@ impl Machine {
                 return None;
             }
             let hangs = replugged.is_some();
-            let why = if seen.carrier { "the lease ended" } else { "the stick disconnected its network card" };
+            let why =
+                if seen.carrier { "the lease ended" } else { "the stick disconnected its network card" };
             let why = why.to_owned();
             return self.over(if hangs { Outcome::Silent(why) } else { Outcome::Lost(why) });
         };
@@ -213,7 +214,10 @@ mod tests {
         let deaf = Observation { present: true, carrier: true, link: None, answers: None };
         assert!(matches!(until(&mut machine, 0, &deaf), (30, Outcome::Silent(_))));
         let mut machine = Machine::new(at(0));
-        assert!(matches!(until(&mut machine, 0, &Observation { carrier: false, ..deaf }), (30, Outcome::Lost(_))));
+        assert!(matches!(
+            until(&mut machine, 0, &Observation { carrier: false, ..deaf }),
+            (30, Outcome::Lost(_))
+        ));
         assert!(matches!(up().step(at(9), Observation::default()), Some(Outcome::Lost(_))));
     }
 }

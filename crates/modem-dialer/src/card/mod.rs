@@ -31,6 +31,11 @@ pub enum News {
     Ended(SessionEnd),
 }
 
+/// The end of a session that was asked for.
+pub fn ended_on_request() -> SessionEnd {
+    SessionEnd::Card { why: "the session was ended on request".to_owned(), silent: false }
+}
+
 /// A card in use.
 #[derive(Debug)]
 pub struct Session {

@@ -8,6 +8,7 @@ mod answers;
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use daemonkit::Interest;
 use modem_proto::codec::{Codec, Heard};
@@ -31,6 +32,16 @@ const DISABLE_CD_ROM: &str = "disable-cdrom";
 /// And back.
 const ENABLE_CD_ROM: &str = "enable-cdrom";
 const SYS_NET: &str = "/sys/class/net";
+
+/// Each new number is a new snapshot, which wakes everybody who follows it.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+struct Traffic {
+    received: Option<u64>,
+    sent: Option<u64>,
+    next: Option<Monotonic>,
+}
 
 /// What came of it since it was last asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +88,7 @@ pub struct Monitor {
     /// USB path and id of the stick the values are of.
     stick: Option<(String, String)>,
     interface: Option<String>,
+    traffic: Traffic,
     answers: Answers,
     silent: bool,
     told: Measurement,
@@ -93,6 +105,7 @@ impl Monitor {
             opening: None,
             stick: None,
             interface: None,
+            traffic: Traffic::default(),
             answers: Answers::new(root),
             silent: false,
             told: Measurement::default(),
@@ -136,7 +149,11 @@ impl Monitor {
         phase: Phase,
         interface: Option<&str>,
     ) {
-        self.interface = interface.map(str::to_owned);
+        if self.interface.as_deref() != interface {
+            self.interface = interface.map(str::to_owned);
+            self.traffic = Traffic::default();
+        }
+        self.count(now);
         let identity = stick.map(|stick| (stick.usb_path.clone(), stick.id.clone()));
         if identity != self.stick {
             self.stick = identity;
@@ -166,9 +183,17 @@ impl Monitor {
         news
     }
 
-    /// Bytes received and sent over the link so far.
-    pub fn bytes(&self, interface: &str) -> (Option<u64>, Option<u64>) {
-        (self.counter(interface, "rx_bytes"), self.counter(interface, "tx_bytes"))
+    /// Bytes received and sent over the link so far, up to ten seconds old.
+    pub fn bytes(&self) -> (Option<u64>, Option<u64>) {
+        (self.traffic.received, self.traffic.sent)
+    }
+
+    fn count(&mut self, now: Monotonic) {
+        let Some(interface) = &self.interface else { return };
+        if self.traffic.next.is_none_or(|next| now >= next) {
+            let (received, sent) = (self.counter(interface, "rx_bytes"), self.counter(interface, "tx_bytes"));
+            self.traffic = Traffic { received, sent, next: Some(now + COUNT_EVERY) };
+        }
     }
 
     /// Takes a request with content; whether it was one of its own.

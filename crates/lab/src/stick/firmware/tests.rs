@@ -2,6 +2,7 @@
 
 use super::super::{SimConfig, Timing};
 use super::*;
+use crate::fault::Fault;
 
 const SECOND: Duration = Duration::from_secs(1);
 const PORT: u8 = 3;
@@ -23,7 +24,7 @@ impl Desk {
 
     fn with(sim: SimConfig) -> Self {
         let timing = Timing { noise: 3600 * SECOND, ..Timing::default() };
-        let persistent = Persistent { sim: Sim::new(sim), cdrom_off: false };
+        let persistent = Persistent { sim: Sim::new(sim), cdrom_off: false, faults: Faults::default() };
         Self { now: Duration::ZERO, firmware: Firmware::new(Duration::ZERO, timing), persistent }
     }
 
@@ -46,6 +47,17 @@ impl Desk {
 
     fn typed(&mut self, text: &str) -> String {
         said(&self.event(FwEvent::Bytes(PORT, text.as_bytes())))
+    }
+
+    fn fault(&mut self, fault: impl Into<Fault>) -> Vec<FwAction> {
+        self.persistent.faults.add(self.now, fault.into());
+        self.event(FwEvent::Tick)
+    }
+
+    fn healed(&mut self, kind: Kind) -> Vec<FwAction> {
+        self.persistent.faults.clear(kind);
+        self.event(FwEvent::Tick);
+        self.pass(10 * SECOND)
     }
 
     fn dial(&mut self) {
@@ -226,4 +238,127 @@ fn nothing_typed_makes_it_panic() {
         let piece = pieces[(seed >> 16) as usize % pieces.len()];
         desk.event(FwEvent::Bytes(PORT, piece.as_bytes()));
     }
+}
+
+#[test]
+fn a_dead_at_task_says_nothing_at_all_and_carries_the_call_on() {
+    let mut desk = Desk::ready();
+    desk.dial();
+    desk.fault(Kind::NoAnswer);
+    assert_eq!(desk.event(FwEvent::Bytes(PORT, b"~x")), [FwAction::Data(b"~x".to_vec())]);
+    assert_eq!(desk.event(FwEvent::Bytes(1, b"AT\r")), []);
+    assert_eq!(desk.event(FwEvent::Ended), [FwAction::Dcd(PORT, false)]);
+    assert_eq!(desk.typed("AT\r"), "");
+    assert_eq!(said(&desk.pass(3601 * SECOND)), "");
+    desk.persistent.faults.event(Event::UsbReset);
+    assert_eq!(desk.typed("AT\r"), "\r\nOK\r\n");
+}
+
+#[test]
+fn one_that_says_unsolicited_lines_only_is_no_better() {
+    let mut desk = Desk::ready();
+    desk.fault(Kind::UrcsOnly);
+    assert_eq!(desk.typed("AT\r"), "");
+    assert!(said(&desk.pass(3601 * SECOND)).contains("+ZUSIMR"));
+}
+
+#[test]
+fn a_flood_leaves_room_for_answers_and_ends_with_cpms() {
+    let mut desk = Desk::ready();
+    desk.fault(Kind::UrcFlood);
+    let flood = said(&desk.pass(SECOND));
+    assert!(flood.matches("+ZUSIMR:2").count() > 150, "on both ports: {flood}");
+    assert!(desk.typed("AT\r").contains("\r\nOK\r\n"));
+    assert!(desk.typed("AT+CPMS?\r").contains("OK"));
+    assert_eq!(said(&desk.pass(SECOND)), "");
+}
+
+#[test]
+fn errors_to_everything_need_the_power() {
+    let mut desk = Desk::ready();
+    desk.fault(Kind::ErrorToAll);
+    for line in ["AT\r", "AT+CSQ\r", "ATD*99#\r", "AT+CFUN=4\r"] {
+        assert_eq!(desk.typed(line), "\r\nERROR\r\n");
+    }
+    desk.persistent.faults.event(Event::UsbReset);
+    assert_eq!(desk.typed("AT\r"), "\r\nERROR\r\n");
+    desk.persistent.faults.event(Event::Power);
+    assert_eq!(desk.typed("AT\r"), "\r\nOK\r\n");
+}
+
+#[test]
+fn equipment_errors_come_where_they_belong() {
+    for (kind, command, code) in [
+        (Kind::SimMissing, "AT+CPIN?\r", 10),
+        (Kind::SimFailure, "AT+CPIN?\r", 13),
+        (Kind::SimBusy, "AT+CIMI\r", 14),
+        (Kind::NoService, "AT+CGATT=1\r", 30),
+        (Kind::BadParameters, "AT+CGDCONT=1,\"IP\",\"x\"\r", 50),
+        (Kind::PsNotAllowed, "AT+CGATT=1\r", 107),
+    ] {
+        let mut desk = Desk::ready();
+        desk.typed("AT+CMEE=1\r");
+        desk.fault(kind);
+        assert_eq!(desk.typed(command), format!("\r\n+CME ERROR: {code}\r\n"), "{kind}");
+        assert_eq!(desk.typed("AT\r"), "\r\nOK\r\n", "{kind}");
+    }
+}
+
+#[test]
+fn without_its_card_the_stick_leaves_the_network_and_comes_back_with_it() {
+    let mut desk = Desk::ready();
+    desk.dial();
+    let actions = desk.fault(Kind::SimMissing);
+    assert!(actions.contains(&FwAction::HangUp) && actions.contains(&FwAction::Dcd(PORT, false)));
+    assert!(desk.typed("AT+CREG?\r").contains("+CREG: 0,2"));
+    desk.healed(Kind::SimMissing);
+    assert!(desk.typed("AT+CREG?\r").contains("+CREG: 0,1"));
+}
+
+#[test]
+fn a_card_failure_is_healed_by_switching_the_radio_off_and_on() {
+    let mut desk = Desk::ready();
+    desk.fault(Kind::SimFailure);
+    let actions = desk.event(FwEvent::Bytes(PORT, b"AT+CFUN=4\r"));
+    assert!(actions.contains(&FwAction::Happened(Event::Radio)));
+}
+
+#[test]
+fn lost_registration_has_its_status_and_is_reported() {
+    for code in [0, 2, 3, 4] {
+        let mut desk = Desk::ready();
+        desk.typed("AT+CREG=1\r");
+        let seconds = Some(20 * SECOND);
+        let fault = Fault { code: Some(code), seconds, ..Kind::RegistrationLost.into() };
+        assert!(said(&desk.fault(fault)).contains(&format!("+CREG: {code}")));
+        assert_eq!(desk.typed("ATD*99#\r"), "\r\nNO CARRIER\r\n");
+        assert!(said(&desk.healed(Kind::RegistrationLost)).contains("+CREG: 1"));
+    }
+}
+
+#[test]
+fn roaming_and_an_unknown_signal_are_told_and_nothing_else() {
+    let mut desk = Desk::ready();
+    desk.fault(Kind::Roaming);
+    desk.fault(Kind::SignalUnknown);
+    assert_eq!(desk.typed("AT+CREG?;+CSQ\r"), "\r\n+CREG: 0,5\r\n\r\n+CSQ: 99,99\r\n\r\nOK\r\n");
+    desk.dial();
+}
+
+#[test]
+fn packet_service_can_be_denied_alone() {
+    let mut desk = Desk::ready();
+    desk.fault(Kind::PsNotAllowed);
+    assert!(desk.typed("AT+CREG?\r").contains("0,1") && desk.typed("AT+CGREG?\r").contains("0,3"));
+    assert_eq!(desk.typed("ATD*99#\r"), "\r\nNO CARRIER\r\n");
+}
+
+#[test]
+fn hidden_pin_tries_cannot_be_read() {
+    let mut desk = Desk::ready();
+    desk.persistent.sim.demand_pin("1234", 3);
+    desk.fault(Kind::PinTriesHidden);
+    assert_eq!(desk.typed("AT+CSIM=10,\"0020000100\"\r"), "\r\nERROR\r\n");
+    assert!(desk.typed("AT+CPIN?\r").contains("SIM PIN"));
+    assert_eq!(desk.typed("AT+CPIN=\"1234\"\r"), "\r\nOK\r\n");
 }
