@@ -1,5 +1,6 @@
 //! The section `[modem]` as the machine and pppd want it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::apn::{Access, Method};
@@ -106,6 +107,7 @@ fn from_section(path: &Path, modem: &::config::Modem) -> ModemConfig {
             usb_path: modem.usb_path.as_ref().map(|path| path.as_str().to_owned()),
             imei: modem.imei.as_ref().map(|imei| imei.as_str().to_owned()),
             pins_spent: Vec::new(),
+            oddities: BTreeMap::new(),
         },
         credentials: Credentials::of(modem),
     }

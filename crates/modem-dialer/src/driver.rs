@@ -1,6 +1,6 @@
 //! Ties the machine to the loop: actions go out to the ports, what comes back becomes events.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -12,7 +12,9 @@ use std::time::Duration;
 use daemonkit::{Daemon, Event as LoopEvent, Interest};
 use modem_proto::Command;
 use modem_proto::codec::{Codec, Heard};
-use modem_proto::machine::{Action, Apn, Dial, Event, Machine, Network, Port, SessionEnd, Settings, State};
+use modem_proto::machine::{
+    Action, Apn, Dial, Event, Machine, Network, Oddities, Port, SessionEnd, Settings, State,
+};
 use modem_proto::monitor::Measurement;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use snapshot::Report;
@@ -79,6 +81,7 @@ impl Driver {
         let ModemConfig { path, mut settings, credentials } = config;
         let pin_record = PinRecord::new(&root);
         settings.pins_spent = settings.pin.as_ref().map(|pin| pin_record.spent(pin)).unwrap_or_default();
+        settings.oddities = Self::oddities(&quirks);
         let uevents = Uevents::listen()
             .inspect_err(|error| log::info!("listen for kernel events: {error}; looking from time to time"))
             .ok();
@@ -106,6 +109,12 @@ impl Driver {
             pin_record,
             stopping: false,
         })
+    }
+
+    /// What is odd about each model, for the machine.
+    fn oddities(quirks: &[Quirk]) -> BTreeMap<String, Oddities> {
+        // Users' own files come first and have the last word.
+        quirks.iter().rev().flat_map(Quirk::oddities).collect()
     }
 
     /// Files of `hardware/modems` that could not be used, for the status.
@@ -408,6 +417,7 @@ impl Driver {
         };
         self.complaints.configuration = None;
         settings.pins_spent = settings.pin.as_ref().map(|pin| self.pin_record.spent(pin)).unwrap_or_default();
+        settings.oddities = Self::oddities(&self.quirks);
         let fresh_call = credentials != self.credentials;
         log::info!("reload: configuration taken");
         self.settings = settings.clone();

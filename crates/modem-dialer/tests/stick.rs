@@ -168,7 +168,16 @@ value() { sed -n "s/^$1 \"\(.*\)\"$/\1/p" "$2"; }
 PPPD_PID=$$ DNS1=192.0.2.53 DNS2=192.0.2.54 "$(value ip-up-script "$2")" \
   ppp0 "$(readlink /proc/self/fd/0)" 9600 198.51.100.20 198.51.100.1 "$(value ipparam "$2")"
 lost=$(dirname "$2")/carrier-lost
-while [ ! -e "$lost" ]; do sleep 0.05; done
+hangs=$(dirname "$2")/hangs
+while [ ! -e "$lost" ]; do
+  if [ -e "$hangs" ]; then
+    rm "$hangs"
+    PPPD_PID=$$ "$(value ip-down-script "$2")" ppp0 tty 9600 198.51.100.20 198.51.100.1 "$(value ipparam "$2")"
+    trap '' TERM
+    exec sleep 60
+  fi
+  sleep 0.05
+done
 rm "$lost"
 exit 16
 "#;
@@ -344,4 +353,73 @@ fn a_pulled_stick_is_absent_and_comes_back() {
     fs::rename(appliance.path("sys/bus/usb/pulled"), &devices).unwrap();
     symlink(&appliance.tty, appliance.path("dev/ttyUSB5")).unwrap();
     appliance.wait_state("connected");
+}
+
+#[test]
+fn a_pppd_that_hangs_with_its_stick_is_killed_and_the_line_comes_back() {
+    let appliance = Appliance::start(Behaviour::Normal, PLAIN);
+    appliance.wait_state("connected");
+    let first = appliance.pppd().unwrap();
+    fs::write(appliance.path("run/failberry-ppp/hangs"), "").unwrap();
+    let down = Instant::now();
+    appliance.wait("link down", |snapshot| snapshot["link"].is_null());
+    let again = appliance.wait("redialled", |snapshot| {
+        snapshot["state"] == "connected" && appliance.pppd().is_some_and(|pid| pid != first)
+    });
+    assert!(down.elapsed() < Duration::from_secs(10), "{:?}", down.elapsed());
+    assert!(!Path::new(&format!("/proc/{first}")).exists(), "it was left behind");
+    let steps = again["recovery"]["steps"].as_array().unwrap();
+    assert_eq!(steps[0]["rung"], 3);
+    assert!(again["recovery"]["ended_ms"].is_u64());
+}
+
+#[test]
+fn a_new_configuration_is_taken_on_sighup_and_a_wrong_one_is_not() {
+    let appliance = Appliance::start(Behaviour::Normal, PLAIN);
+    appliance.wait_state("connected");
+    let first = appliance.pppd().unwrap();
+    let reload = |text: &str| {
+        fs::write(appliance.path("run/failberry/config/modem-dialer.toml"), text).unwrap();
+        signal(appliance.daemon.id().cast_signed(), nix::sys::signal::Signal::SIGHUP);
+    };
+    reload("[modem]\napn = \"two words\"\n");
+    let kept = appliance.wait_condition("modem-config-kept");
+    assert_eq!((&kept["state"], appliance.pppd()), (&Value::from("connected"), Some(first)));
+    // What does not concern the call leaves it alone.
+    reload("[modem]\napn = \"internet\"\npin = \"1234\"\n");
+    appliance.wait("the complaint is gone", |snapshot| snapshot["conditions"] == serde_json::json!([]));
+    assert_eq!(appliance.pppd(), Some(first));
+    reload("[modem]\napn = \"internet\"\nuser = \"web\"\n");
+    appliance.wait("a fresh call", |snapshot| {
+        snapshot["state"] == "connected" && appliance.pppd().is_some_and(|pid| pid != first)
+    });
+}
+
+/// Says as `uplink` does whether the wired line works.
+fn wired(root: &Path, up: bool) {
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    let snapshot = serde_json::json!({
+        "schema": 1, "daemon": "uplink", "version": "0", "boot_id": "test-boot",
+        "monotonic_ms": u64::try_from(Duration::from_secs_f64(seconds).as_millis()).unwrap(),
+        "wall": null, "state": "online", "since_ms": 0, "conditions": [],
+        "links": [{"kind": "wired", "state": if up { "up" } else { "down" }}],
+    });
+    let path = root.join("run/failberry");
+    fs::write(path.join(".uplink.new"), snapshot.to_string()).unwrap();
+    fs::rename(path.join(".uplink.new"), path.join("uplink.json")).unwrap();
+}
+
+#[test]
+fn on_demand_the_line_stays_down_until_the_wired_one_fails() {
+    let config = "[modem]\napn = \"internet\"\ndial = \"on-demand\"\nidle-hangup-seconds = 10\n";
+    let appliance = Appliance::start(Behaviour::Normal, config);
+    wired(appliance.dir.path(), true);
+    let ready = appliance.wait_state("standby");
+    assert_eq!(ready["network"]["signal_dbm"], -73);
+    assert_eq!(appliance.pppd(), None);
+    wired(appliance.dir.path(), false);
+    appliance.wait_state("connected");
+    fs::write(appliance.path("run/failberry/requests/modem-dialer/hangup"), "").unwrap();
+    appliance.wait_state("standby");
 }

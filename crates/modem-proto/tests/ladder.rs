@@ -274,3 +274,21 @@ fn the_call_ends_when_the_stick_roams_and_that_is_not_allowed() {
     abroad.registration = Some(modem_proto::parse::Registration::Roaming);
     assert_eq!(machine.step(seconds(START, 60), 50, Event::Measured(abroad)), [Action::EndSession]);
 }
+
+#[test]
+fn an_odd_model_gets_its_commands_its_number_and_a_call_before_registration() {
+    let odd = modem_proto::machine::Oddities {
+        registers_by_calling: true,
+        commands: vec!["AT+ZSNT=0,0,2".into()],
+        dial_number: Some("*99***2#".into()),
+        ..Default::default()
+    };
+    let oddities = [("19d2:0031".to_owned(), odd)].into();
+    let mut firmware = Firmware::new(None);
+    firmware.registration = "2";
+    let mut machine = Machine::new(Settings { oddities, ..settings(None) }, START);
+    let actions = machine.step(START, 50, Event::Bus(stick()));
+    settle(&mut machine, START, actions, &mut firmware);
+    assert!(firmware.heard.contains(&"AT+ZSNT=0,0,2".to_owned()));
+    assert!(firmware.heard.contains(&"ATD*99***2#".to_owned()), "{:?}", firmware.heard);
+}

@@ -3,8 +3,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use ::config::DialNumber;
+use modem_proto::machine::Oddities;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -269,6 +271,22 @@ fn hexadecimal(text: &str, digits: usize) -> bool {
 }
 
 impl Quirk {
+    /// What the machine has to know about it, by each id it has as a modem.
+    pub fn oddities(&self) -> impl Iterator<Item = (String, Oddities)> {
+        let odd = &self.quirks;
+        let commands = odd.init_commands.iter().flat_map(|fact| &fact.value);
+        let what = Oddities {
+            registers_by_calling: odd.no_creg_until_call.as_ref().is_some_and(|fact| fact.value),
+            commands: commands.map(|command| command.as_str().to_owned()).collect(),
+            slow_start: Duration::from_secs(
+                odd.slow_start_seconds.as_ref().map_or(0, |fact| fact.value.into()),
+            ),
+            dial_number: odd.dial_number.as_ref().map(|fact| fact.value.0.as_str().to_owned()),
+        };
+        let ids = self.serial.iter().flat_map(|serial| &serial.ids);
+        ids.map(move |id| (id.as_str().to_owned(), what.clone()))
+    }
+
     /// Whether one of its ids is this one.
     pub fn knows(&self, id: &str) -> bool {
         let cd_rom = self.cd_rom.iter().flat_map(|mode| &mode.ids);

@@ -52,7 +52,9 @@ impl Machine {
     }
 
     fn call(&mut self, now: Monotonic) -> Vec<Action> {
-        let command = Command::dial(&self.settings.dial_number);
+        let odd = self.oddities().and_then(|odd| odd.dial_number.as_ref());
+        let number = odd.filter(|_| self.settings.dial_number == USUAL_NUMBER);
+        let command = Command::dial(number.unwrap_or(&self.settings.dial_number));
         self.dialling(now, Phase::Call, command)
     }
 
@@ -264,6 +266,8 @@ impl Machine {
     }
 }
 
+/// The GPRS service code (27.007 section 10.2.1.1), which is what nobody had to configure.
+const USUAL_NUMBER: &str = "*99#";
 /// SIGKILL, by us.
 const KILLED: i32 = 9;
 

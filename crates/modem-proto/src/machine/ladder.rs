@@ -119,6 +119,9 @@ impl Ladder {
     /// reset of the stick.
     fn hopeless(&mut self, now: Monotonic, trouble: &Trouble) -> bool {
         let patience = HOPELESS_AFTER[(self.hopeless as usize).min(HOPELESS_AFTER.len() - 1)];
+        // A card that still fails after the radio was off needs its power taken; why wait.
+        let card = matches!(trouble, Trouble::SimFailed(_)) && self.answering > 1 && self.hopeless == 0;
+        let patience = if card { Duration::ZERO } else { patience };
         let tried = self.radio || matches!(trouble, Trouble::NoAnswer(_));
         let resettable = !trouble.needs_a_person() && *trouble != Trouble::RegistrationDenied;
         let long = self.since.is_some_and(|since| now.since(since) >= patience);
@@ -220,7 +223,8 @@ impl Machine {
 
     /// A whole round over every port brought no sane answer.
     pub(super) fn round_failed(&mut self, now: Monotonic, detail: String) -> Vec<Action> {
-        let booted = now.since(self.appeared) >= pace::STICK_BOOTS;
+        let patience = self.oddities().map_or(pace::STICK_BOOTS, |odd| odd.slow_start.max(pace::STICK_BOOTS));
+        let booted = now.since(self.appeared) >= patience;
         if self.answered || booted {
             self.set_stuck(now, detail.clone(), None);
         }
@@ -265,6 +269,19 @@ mod tests {
         assert_eq!(asked.len(), 4, "{asked:?}");
         assert!((180..200).contains(&asked[0]), "{asked:?}");
         assert!(asked[2] - asked[1] > 2 * (asked[1] - asked[0]), "{asked:?}");
+    }
+
+    #[test]
+    fn a_card_that_fails_after_the_radio_was_off_asks_for_a_reset_at_once() {
+        let mut ladder = Ladder::default();
+        let failed = Trouble::SimFailed("SIM failure".into());
+        let asked = [0, 20, 40].map(|second| {
+            let now = Monotonic::from_secs(second);
+            let plan = ladder.plan(now, &failed);
+            (plan, ladder.hopeless(now, &failed))
+        });
+        assert_eq!(asked[..2], [(Plan::Radio, false), (Plan::Reopen, true)]);
+        assert!(!asked[2].1, "the next time it is patient");
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub use recovery::{Recovery, Step};
 pub use stick::{Bus, Form, Port, Stick};
 pub use trouble::{PinRefusal, Trouble};
 pub use types::{
-    Action, Dial, Event, Identity, Link, LinkKind, Network, PdpType, SessionEnd, Settings, Wired,
+    Action, Dial, Event, Identity, Link, LinkKind, Network, Oddities, PdpType, SessionEnd, Settings, Wired,
 };
 
 use apn::Lookup;
@@ -319,6 +319,11 @@ impl Machine {
     /// The port that answers.
     pub fn port(&self) -> Option<&Port> {
         self.port.as_ref()
+    }
+
+    /// What is known to be odd about the stick in use.
+    fn oddities(&self) -> Option<&Oddities> {
+        self.settings.oddities.get(&self.chosen()?.id)
     }
 
     /// What is known of the network.

@@ -49,6 +49,8 @@ pub(super) const LAST_WORDS: Duration = Duration::from_millis(2500);
 pub(super) const BLOCKED_RECHECK: Duration = Duration::from_secs(30);
 /// SIM cards are busy after power-up; `ModemManager` asks for about 20 s.
 pub(super) const SIM_STARTS: Duration = Duration::from_secs(30);
+/// One that has worked since the stick was plugged in is not starting any more.
+pub(super) const SIM_RECOVERS: Duration = Duration::from_secs(15);
 /// Between two questions to a busy SIM.
 pub(super) const SIM_PAUSE: Duration = Duration::from_secs(1);
 /// A first registration takes up to some minutes where the stick has to search every band.

@@ -149,7 +149,9 @@ impl Machine {
         let usable = match registration {
             Some(Registration::Home) => true,
             Some(Registration::Roaming) => self.settings.roaming,
-            _ => false,
+            // It will not register before it is called with.
+            Some(Registration::Denied | Registration::Limited) => false,
+            _ => self.oddities().is_some_and(|odd| odd.registers_by_calling),
         };
         if usable {
             self.trouble = self.trouble.take().filter(|trouble| !about_registration(trouble));

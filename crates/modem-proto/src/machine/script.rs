@@ -42,7 +42,7 @@ impl Machine {
     }
 
     fn script_step(&mut self, now: Monotonic, step: usize) -> Vec<Action> {
-        let Some((text, kind)) = SCRIPT.get(step) else { return self.script_done(now) };
+        let Some((text, kind)) = SCRIPT.get(step) else { return self.odd_step(now, step) };
         if self.may_skip(*kind) {
             return self.script_step(now, step + 1);
         }
@@ -54,6 +54,15 @@ impl Machine {
             Kind::Radio => Command::question(text, "+CFUN:"),
             Kind::RadioOn => Command::radio(text),
         };
+        self.state = State::Initialising { step, until: now + command.limit };
+        send(command)
+    }
+
+    /// What this model wants besides; refused commands are passed over, too.
+    fn odd_step(&mut self, now: Monotonic, step: usize) -> Vec<Action> {
+        let text = self.oddities().and_then(|odd| odd.commands.get(step - SCRIPT.len())).cloned();
+        let Some(text) = text else { return self.script_done(now) };
+        let command = Command::plain(&text);
         self.state = State::Initialising { step, until: now + command.limit };
         send(command)
     }

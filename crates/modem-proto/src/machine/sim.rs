@@ -29,7 +29,9 @@ pub enum Phase {
 
 impl Machine {
     pub(super) fn ask_sim(&mut self, now: Monotonic) -> Vec<Action> {
-        self.sim_ask(now, Phase::State, now + pace::SIM_STARTS, Command::sim("AT+CPIN?", "+CPIN:"))
+        let known = self.network.measured_ms.is_some();
+        let patience = if known { pace::SIM_RECOVERS } else { pace::SIM_STARTS };
+        self.sim_ask(now, Phase::State, now + patience, Command::sim("AT+CPIN?", "+CPIN:"))
     }
 
     pub(super) fn on_sim_deadline(&mut self, now: Monotonic) -> Vec<Action> {

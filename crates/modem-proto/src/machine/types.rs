@@ -1,5 +1,6 @@
 //! The machine's vocabulary.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -30,6 +31,21 @@ pub struct Settings {
     /// The SIMs an earlier process sent this very PIN to and which did not accept it; `None`
     /// stands for a SIM whose number was not known.
     pub pins_spent: Vec<Option<Iccid>>,
+    /// What is known to be odd about models, by `vendor:product`.
+    pub oddities: BTreeMap<String, Oddities>,
+}
+
+/// What is odd about a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// It shows no registration before the first call.
+    pub registers_by_calling: bool,
+    /// Commands to send after the usual ones.
+    pub commands: Vec<String>,
+    /// How long after plugging in it may stay silent.
+    pub slow_start: Duration,
+    /// What it wants dialled where the user configured nothing else.
+    pub dial_number: Option<String>,
 }
 
 /// Addresses of a PDP context (3GPP TS 27.007 section 10.1.1).
