@@ -55,9 +55,10 @@ impl Incident {
         if self.steps.len() < MOST_STEPS { self.steps.push(step) } else { self.dropped += 1 }
     }
 
-    /// Ends the last step that has not ended.
+    /// Ends the last step of ours that has not ended; the dialer's are its own to end.
     pub fn finish(&mut self, now_ms: u64, outcome: &str) {
-        if let Some(step) = self.steps.iter_mut().rev().find(|step| step.ended_ms.is_none()) {
+        if let Some(step) = self.steps.iter_mut().rev().find(|step| step.rung >= 4 && step.ended_ms.is_none())
+        {
             step.ended_ms = Some(now_ms);
             outcome.clone_into(&mut step.outcome);
         }
@@ -158,6 +159,16 @@ mod tests {
         incident.merge(0, &[step(3, 195_000, Some(200_000))]);
         let rungs: Vec<_> = incident.steps.iter().map(|s| (s.rung, s.ended_ms)).collect();
         assert_eq!(rungs, [(3, Some(200_000)), (5, None)]);
+    }
+
+    #[test]
+    fn a_step_of_the_dialer_does_not_take_the_outcome_of_ours() {
+        let mut incident = Incident::default();
+        incident.begin(step(5, 10, None));
+        incident.merge(0, &[step(3, 20, None)]);
+        incident.finish(30, "helped");
+        assert_eq!((incident.steps[0].ended_ms, incident.steps[0].outcome.as_str()), (Some(30), "helped"));
+        assert_eq!(incident.steps[1].ended_ms, None);
     }
 
     #[test]

@@ -27,9 +27,9 @@ use crate::worker::{Answer, Job};
 use ladder::{Ladder, Next};
 use types::Cause;
 
-/// systemd's own watchdog over the dialer needs 30 s (`WatchdogSec`) and starts it again; whoever is
-/// silent for longer was not helped by it.
-pub const SILENT: Duration = Duration::from_secs(40);
+/// systemd's own watchdog over the dialer (`WatchdogSec`, 15 s) kills and starts it again within 25 s of
+/// its last heartbeat (10 s apart); whoever is silent for longer was not helped by it.
+pub const SILENT: Duration = Duration::from_secs(30);
 /// A stick that resets itself is back in 15 s; the dialer waits 25 s before it calls it absent.
 pub const GONE: Duration = Duration::from_secs(20);
 /// The dialer switches the mode in 9 s, and tries that several times.

@@ -226,7 +226,7 @@ fn a_hub_that_does_not_switch_is_found_out_once_and_skipped() {
 #[test]
 fn a_silent_dialer_is_restarted_before_anything_else() {
     let mut world = World::new();
-    world.view.silent_for = Duration::from_secs(39);
+    world.view.silent_for = Duration::from_secs(29);
     world.run(3);
     assert!(world.did(|job| *job == Job::RestartDialer).is_empty());
     world.view.silent_for = SILENT;
