@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::run::{round, unit};
 use crate::appliance::Appliance;
@@ -88,8 +89,22 @@ impl Storm {
             eprintln!("  {:7.1} s  {number}: {} took {took:.1?}", now(appliance), name(blow));
             seconds.insert(format!("{number:03}-{}", name(blow)), round(took));
         }
-        Ok(())
+        only_reboots_of_the_ladder(appliance)
     }
+}
+
+/// Every reboot must be one that the ladder's last rung has on its record.
+fn only_reboots_of_the_ladder(appliance: &Appliance) -> Result<()> {
+    let seen = appliance.reboots();
+    if seen == 0 {
+        return Ok(());
+    }
+    let status = appliance.status(BOOT)?;
+    let recorded = status.pointer("/daemons/hub-reset/rungs/reboot/today").and_then(Value::as_u64);
+    if recorded.unwrap_or_default() >= u64::from(seen) {
+        return Ok(());
+    }
+    Err(Error::Unexpected(format!("storm: {seen} reboots, of which the ladder recorded {recorded:?}")))
 }
 
 fn now(appliance: &Appliance) -> f64 {
