@@ -1,26 +1,26 @@
 //! Ties the machine to the loop: actions go out to the ports, what comes back becomes events.
 
+mod control;
+mod port;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use daemonkit::{Daemon, Event as LoopEvent, Interest};
 use modem_proto::Command;
 use modem_proto::codec::{Codec, Heard};
-use modem_proto::machine::{
-    Action, Apn, Dial, Event, Machine, Network, Oddities, Port, SessionEnd, Settings, State,
-};
+use modem_proto::machine::{Action, Event, Machine, Network, Oddities, Port, SessionEnd, Settings, State};
 use modem_proto::monitor::Measurement;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use snapshot::Report;
 use sysio::{Monotonic, Root, clock};
 
-use crate::config::{self, Credentials, ModemConfig};
+use crate::config::{Credentials, ModemConfig};
 use crate::monitor::{self, Monitor, News, Phase};
 use crate::pin_record::PinRecord;
 use crate::ports::{bus, opening::Opening, ppp, serial::Serial, uevents::Uevents};
@@ -183,38 +183,6 @@ impl Driver {
         }
     }
 
-    /// In a thread, because it takes seconds; what comes of it, the bus shows.
-    fn switch_mode(&self, usb_path: String, id: String) {
-        let (root, quirks) = (self.root.clone(), self.quirks.clone());
-        let switch = move || {
-            if let Err(error) = bus::switch_mode(&root, &quirks, &id) {
-                log::warn!("switch {usb_path} {id}: {error}");
-            }
-        };
-        if let Err(error) = thread::Builder::new().name("mode-switch".to_owned()).spawn(switch) {
-            log::warn!("switch a stick: no thread: {error}");
-        }
-    }
-
-    /// The access point of a SIM.
-    fn look_up(&mut self, imsi: &str) -> Option<Apn> {
-        self.provider = apn::lookup(&self.root, imsi)
-            .inspect_err(|error| log::warn!("look up the access point of the SIM: {error}"))
-            .ok()
-            .flatten();
-        let access = self.provider.as_ref()?;
-        log::info!("access point {} of {}, by the SIM", access.apn.as_str(), access.provider);
-        Apn::new(access.apn.as_str())
-    }
-
-    /// The configured login, or else the one the SIM's provider wants.
-    fn login(&self) -> Credentials {
-        match self.provider.as_ref().filter(|_| self.settings.apn.is_none()) {
-            Some(access) => self.credentials.or(access),
-            None => self.credentials.clone(),
-        }
-    }
-
     fn start_card(&mut self, now: Monotonic, interface: &str) -> Option<Event> {
         self.kill_session();
         match card::Session::start(&self.root, now, interface) {
@@ -236,47 +204,6 @@ impl Driver {
             }
             None => {}
         }
-    }
-
-    fn kill_session(&mut self) {
-        self.card = None;
-        if let Some(session) = self.session.take() {
-            log::info!("pppd {} is killed: the stick does not hear its goodbye", session.pid());
-            self.abandoned.extend(session.kill());
-        }
-    }
-
-    /// Begins to open; a thread does it, because a dead stick keeps it waiting.
-    fn open(&mut self, port: Port) -> Result<(), String> {
-        // A pppd that is still saying goodbye would talk into the dialogue.
-        self.kill_session();
-        self.close();
-        self.second.give_up(clock::now(), &port);
-        let path = self.root.path("/dev").join(&port.name);
-        let opening =
-            Opening::begin(path.clone()).map_err(|error| format!("open {}: {error}", path.display()))?;
-        self.opening = Some((port, opening));
-        Ok(())
-    }
-
-    fn on_opened(&mut self, now: Monotonic) {
-        let Some(result) = self.opening.as_ref().and_then(|(_, opening)| opening.take()) else { return };
-        let Some((port, _)) = self.opening.take() else { return };
-        let result = match result {
-            Ok(serial) => {
-                self.codec.reset();
-                self.serial = Some((port, serial));
-                Ok(())
-            }
-            Err(error) => Err(format!("open {}: {error}", port.name)),
-        };
-        self.step(now, Event::Opened(result));
-    }
-
-    fn close(&mut self) {
-        self.opening = None;
-        self.serial = None;
-        self.codec.reset();
     }
 
     fn send(&mut self, command: &Command) -> Option<Event> {
@@ -301,21 +228,6 @@ impl Driver {
         match &self.settings.pin {
             Some(pin) => self.pin_record.add(pin, self.machine.sim()),
             None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn start_session(&mut self) -> Option<Event> {
-        let Some((port, serial)) = &self.serial else {
-            return Some(Event::SessionEnded(SessionEnd::NotStarted("the port is not open".to_owned())));
-        };
-        let started = serial.share().and_then(|fd| ppp::Session::start(&self.files, fd, &self.login()));
-        match started {
-            Ok(session) => {
-                log::info!("pppd {} on {}", session.pid(), port.name);
-                self.session = Some(session);
-                None
-            }
-            Err(error) => Some(Event::SessionEnded(SessionEnd::NotStarted(error.to_string()))),
         }
     }
 
@@ -379,52 +291,6 @@ impl Driver {
         }
         if now >= self.machine.next_deadline() {
             self.step(now, Event::Tick);
-        }
-    }
-
-    fn on_demand(&self) -> bool {
-        self.settings.dial != Dial::Always
-    }
-
-    fn look_at_wired(&mut self, now: Monotonic) {
-        self.wired_at = now + WIRED_LOOK;
-        self.step(now, Event::Wired(wired::read(&self.root, now)));
-    }
-
-    fn on_request(&mut self, now: Monotonic, name: &str) {
-        let event = match name {
-            REDIAL => Event::Redial,
-            DIAL | HANG_UP if !self.on_demand() => {
-                return log::warn!("request {name:?}: modem.dial is \"always\"; set it to \"on-demand\"");
-            }
-            DIAL => Event::Dial,
-            HANG_UP => Event::HangUp,
-            _ => return log::warn!("request {name:?}: unknown; {REDIAL}, {DIAL} and {HANG_UP} are known"),
-        };
-        log::info!("{name} requested");
-        self.step(now, event);
-    }
-
-    /// Takes the configuration anew; one with mistakes changes nothing.
-    fn reload(&mut self, now: Monotonic) {
-        let ModemConfig { mut settings, credentials, .. } = match config::load(&self.config_path) {
-            Ok(config) => config,
-            Err(error) => {
-                log::warn!("reload: {error}; the configuration in use is kept");
-                self.complaints.configuration = Some(error.to_string());
-                return;
-            }
-        };
-        self.complaints.configuration = None;
-        settings.pins_spent = settings.pin.as_ref().map(|pin| self.pin_record.spent(pin)).unwrap_or_default();
-        settings.oddities = Self::oddities(&self.quirks);
-        let fresh_call = credentials != self.credentials;
-        log::info!("reload: configuration taken");
-        self.settings = settings.clone();
-        self.credentials = credentials;
-        self.step(now, Event::Reconfigured { settings, fresh_call });
-        if self.on_demand() {
-            self.look_at_wired(now);
         }
     }
 

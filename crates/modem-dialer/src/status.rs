@@ -170,7 +170,7 @@ fn condition(trouble: &Trouble, attempt: u32) -> Condition {
             "plug it in; if it is, try another port or a powered hub",
         ),
         Trouble::NoAnswer(_) => {
-            ("modem-no-answer", patient, "the stick does not answer", "it is asked again; nothing to do yet")
+            ("modem-no-answer", patient, "the stick does not answer", "it is asked again, nothing to do yet")
         }
         Trouble::NoSim(_) => (
             "modem-no-sim",
@@ -238,12 +238,9 @@ fn condition(trouble: &Trouble, attempt: u32) -> Condition {
             "the provider refuses user and password",
             "check modem.user, modem.password and modem.auth in failberry.toml",
         ),
-        Trouble::CallFailed(_) => (
-            "modem-call-failed",
-            patient,
-            "the data call failed",
-            "it is dialled again; if this stays, check the APN",
-        ),
+        Trouble::CallFailed(_) => {
+            ("modem-call-failed", patient, "the data call failed", "if this stays, check the APN")
+        }
     };
     Condition::new(id, severity, summary, format!("{trouble}; {next}"))
 }
