@@ -1,6 +1,6 @@
 //! Numbers of errors and their names. They are for people: the words are the standard's, made plain.
 
-/// `+CME ERROR` (3GPP TS 27.007 section 9.2; the numbers as in ModemManager's
+/// `+CME ERROR` (3GPP TS 27.007 section 9.2; the numbers as in `ModemManager`'s
 /// include/ModemManager-errors.h, which follows version 17.1.0).
 const MOBILE: [(u16, &str); 134] = [
     (0, "phone failure"),
