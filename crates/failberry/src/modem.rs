@@ -1,6 +1,7 @@
 //! `failberry modem …`: how the stick is, and maintenance of it through the daemon that owns its
 //! ports.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -93,8 +94,12 @@ fn describe(state: &str, fields: &Value) -> String {
         ("bytes", joined(&[unit("/link/rx_bytes", "in"), unit("/link/tx_bytes", "out")])),
         ("stuck", joined(&[text("/stuck/reason")])),
     ];
-    let shown = rows.iter().filter(|(_, value)| !value.is_empty());
-    shown.map(|(name, value)| format!("{name:<9}{value}\n")).collect()
+    let mut text = String::new();
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<9}{value}");
+    }
+    text
 }
 
 /// Sends one command and prints what the stick says.

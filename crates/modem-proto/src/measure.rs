@@ -55,10 +55,10 @@ pub fn extended_signal_dbm(line: &str) -> Option<i16> {
         .split(',')
         .map(|field| field.trim().parse().unwrap_or(UNKNOWN))
         .collect();
-    let [rxlev, _, rscp, _, _, rsrp, ..] = fields[..] else { return None };
+    let [gsm, _, umts, _, _, lte, ..] = fields[..] else { return None };
     // Each counts in steps of 1 dB from the value below which 0 stands.
     let level = |value: i16, most: i16, zero: i16| (0..=most).contains(&value).then(|| zero + value);
-    level(rsrp, 97, -141).or_else(|| level(rscp, 96, -121)).or_else(|| level(rxlev, 63, -111))
+    level(lte, 97, -141).or_else(|| level(umts, 96, -121)).or_else(|| level(gsm, 63, -111))
 }
 
 #[cfg(test)]

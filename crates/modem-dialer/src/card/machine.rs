@@ -5,8 +5,8 @@ use std::time::Duration;
 use modem_proto::machine::Link;
 use sysio::Monotonic;
 
-/// From plugging it in to a lease: HiLink sticks boot an operating system and begin to answer DHCP
-/// while they still register (ModemManager and OpenWrt's `ncm` wait 10 to 30 s likewise).
+/// From plugging it in to a lease: `HiLink` sticks boot an operating system and begin to answer DHCP
+/// while they still register (`ModemManager` and `OpenWrt`'s `ncm` wait 10 to 30 s likewise).
 const LEASE: Duration = Duration::from_secs(30);
 /// Looks in a row at which its router did not answer. The kernel itself has asked three times, 1 s apart,
 /// before it says so (`mcast_solicit` and `retrans_time`, arp(7)).
@@ -68,7 +68,7 @@ impl Machine {
             return None;
         }
         if !seen.present {
-            return self.over(Outcome::Lost("the stick's network card is gone".to_owned()));
+            return Some(self.over(Outcome::Lost("the stick's network card is gone".to_owned())));
         }
         match self.state {
             State::Starting { until } => self.starting(now, until, seen),
@@ -90,7 +90,7 @@ impl Machine {
             format!("the stick did not connect its network card within {} s", LEASE.as_secs())
         };
         // A stick that is alive answers DHCP, network or not.
-        self.over(if seen.carrier { Outcome::Silent(why) } else { Outcome::Lost(why) })
+        Some(self.over(if seen.carrier { Outcome::Silent(why) } else { Outcome::Lost(why) }))
     }
 
     fn up(&mut self, now: Monotonic, seen: Observation) -> Option<Outcome> {
@@ -105,7 +105,7 @@ impl Machine {
             let why =
                 if seen.carrier { "the lease ended" } else { "the stick disconnected its network card" };
             let why = why.to_owned();
-            return self.over(if hangs { Outcome::Silent(why) } else { Outcome::Lost(why) });
+            return Some(self.over(if hangs { Outcome::Silent(why) } else { Outcome::Lost(why) }));
         };
         *gone_since = None;
         match seen.answers {
@@ -115,7 +115,7 @@ impl Machine {
         }
         if *unanswered >= SILENT_LOOKS && !settling {
             if replugged.is_some() {
-                return self.over(Outcome::Silent("the stick's router does not answer".to_owned()));
+                return Some(self.over(Outcome::Silent("the stick's router does not answer".to_owned())));
             }
             (*unanswered, *replugged) = (0, Some(now));
             return Some(Outcome::Replug);
@@ -127,9 +127,9 @@ impl Machine {
         Some(Outcome::Up(new))
     }
 
-    fn over(&mut self, outcome: Outcome) -> Option<Outcome> {
+    fn over(&mut self, outcome: Outcome) -> Outcome {
         self.state = State::Over;
-        Some(outcome)
+        outcome
     }
 }
 

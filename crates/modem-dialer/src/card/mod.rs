@@ -1,4 +1,4 @@
-//! Sticks that are a network card (HiLink, ECM, NCM, RNDIS): they dial by themselves, and what is
+//! Sticks that are a network card (`HiLink`, ECM, NCM, RNDIS): they dial by themselves, and what is
 //! left to do is to take an address, and to see whether their own router still answers.
 //!
 //! systemd-networkd is the DHCP client. The card gets a name of the `wwan…` kind, which `netguard`

@@ -31,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 const LARGEST: u64 = 64 * 1024;
 /// Discard (RFC 863): what is sent there is for the neighbour to be looked up, nothing else.
 const DISCARD: u16 = 9;
-/// The flag of a neighbour that answered (`ATF_COM`, linux/if_arp.h).
+/// The flag of a neighbour that answered (`ATF_COM`, `linux/if_arp.h`).
 const COMPLETE: u32 = 0x2;
 
 /// A card that is ours.

@@ -1,7 +1,7 @@
 //! Opens a serial port without making the loop wait.
 //!
 //! Opening sets DTR with a control transfer, and the kernel gives a dead stick 5 s for it
-//! (`usb_wwan_send_setup` in drivers/usb/serial/usb_wwan.c, `USB_CTRL_SET_TIMEOUT`). So a thread
+//! (`usb_wwan_send_setup` in `drivers/usb/serial/usb_wwan.c`, `USB_CTRL_SET_TIMEOUT`). So a thread
 //! opens and a pipe wakes the loop.
 
 use std::io::{self, PipeReader, Write};

@@ -258,7 +258,6 @@ impl Monitor {
         self.round.clear();
         let was = std::mem::replace(&mut self.state, State::Closed);
         let mut actions = match was {
-            State::Closed | State::Resting { .. } => Vec::new(),
             State::Ordered { .. } => self.finish_order(Some(why.to_owned())),
             _ => Vec::new(),
         };
@@ -282,17 +281,15 @@ impl Monitor {
         if !matches!(self.state, State::Opening { .. }) {
             return vec![Action::Close];
         }
-        match result {
-            Err(error) => self.rest(now, error),
-            Ok(()) => {
-                // Echo off first: an echoed command is no answer, but it costs reading.
-                self.round = VecDeque::from([Question::Quiet]);
-                if self.purpose() != Some(Purpose::Orders) {
-                    self.plan_round(now);
-                }
-                self.turn(now)
-            }
+        if let Err(error) = result {
+            return self.rest(now, error);
         }
+        // Echo off first: an echoed command is no answer, but it costs reading.
+        self.round = VecDeque::from([Question::Quiet]);
+        if self.purpose() != Some(Purpose::Orders) {
+            self.plan_round(now);
+        }
+        self.turn(now)
     }
 
     fn on_lost(&mut self, now: Monotonic, reason: String) -> Vec<Action> {
