@@ -1,5 +1,6 @@
 use super::*;
 use crate::maintenance;
+use crate::parse::Registration;
 
 fn at(seconds: u64) -> Monotonic {
     Monotonic::from_secs(seconds)
@@ -90,7 +91,10 @@ fn a_call_is_measured_and_the_operator_format_is_put_back() {
     stick.run(0, 120);
     let values = stick.monitor.measurement();
     assert_eq!((values.signal_dbm, values.operator.as_deref()), (Some(-73), Some("Failberry")));
-    assert_eq!((values.technology, values.registration.map(|r| r.word())), (Some("UMTS"), Some("home")));
+    assert_eq!(
+        (values.technology, values.registration.map(Registration::word)),
+        (Some("UMTS"), Some("home"))
+    );
     assert!(values.measured.is_some_and(|when| when >= at(100)));
     let formats: Vec<_> = stick.asked.iter().filter(|text| text.starts_with("AT+COPS=")).collect();
     assert_eq!(formats.last().map(|text| text.as_str()), Some("AT+COPS=3,0"));
