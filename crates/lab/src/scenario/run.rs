@@ -163,10 +163,12 @@ impl Play {
             eprintln!("  {:7.1} s  {phase}: {:.1} s", reached.as_secs_f64(), took.as_secs_f64());
             seconds.insert(phase.clone(), round(took));
         }
+        self.mark = self.mark.max(reached);
         if let Some(holds) = step.holds() {
             self.hold(step, holds, appliance, interrupt)?;
+            // What comes next does not pay for this time.
+            self.mark = appliance.console.now();
         }
-        self.mark = self.mark.max(reached);
         Ok(())
     }
 
