@@ -2,7 +2,7 @@
 //!
 //! QEMU's `usb-net` is the cable (an unknown id to the appliance, until a user's quirk file says what
 //! it is); the tap on QEMU's side is bridged to a namespace that is the stick: DHCP, DNS, and NAT to
-//! an address of the carrier, as HiLink sticks do it.
+//! an address of the carrier, as `HiLink` sticks do it.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::world::{NAME_SERVERS, dnsmasq};
 pub const CARD_TAP: &str = "card";
 /// The MAC of the appliance's end; `usb-net` makes its first byte 0x40.
 pub const CARD_MAC: &str = "40:50:f4:00:00:02";
-/// The stick's router: Huawei's HiLink sticks use this network.
+/// The stick's router: Huawei's `HiLink` sticks use this network.
 pub const CARD_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 8, 1);
 /// What the carrier gives the stick (RFC 5737 TEST-NET-2, the other half of the PPP carrier's).
 pub const CARD_SUBSCRIBER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 130);
