@@ -51,7 +51,9 @@ impl CardNetwork {
         stick.ip(&format!("address add {CARD_GATEWAY}/24 dev lan"))?;
         stick.sysctl("ipv4/ip_forward", "1")?;
         stick.nft(
-            "table inet stick { chain out { type nat hook postrouting priority srcnat; oifname wan masquerade; } }",
+            "table inet stick {
+               chain out { type nat hook postrouting priority srcnat; oifname wan masquerade; }
+             }",
         )?;
         let server = server(&stick, logs)?;
         Ok(Self { stick, _server: server })
