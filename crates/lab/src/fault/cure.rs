@@ -76,8 +76,12 @@ pub fn bound(kind: Kind, cure: Cure) -> Duration {
 }
 
 /// How much longer each further curing event may take: rungs cool down between two tries.
-pub fn again(cure: Cure) -> Duration {
+pub fn again(kind: Kind, cure: Cure) -> Duration {
     Duration::from_secs(match cure {
+        // Nothing says that these calls are lost; each of them is waited for.
+        _ if [Kind::DialSilence, Kind::LcpSilence, Kind::ConnectGarbage, Kind::EchoDead].contains(&kind) => {
+            60
+        }
         Cure::Redial => 30,
         Cure::Power => 180,
         _ => 60,
@@ -102,7 +106,7 @@ mod tests {
     fn a_hard_hang_has_a_minute_for_its_first_power_cycle() {
         assert_eq!(Fault::from(Kind::Hang).bound(), Duration::from_secs(60));
         let twice = Fault { cycles: 2, ..Kind::Hang.into() };
-        assert_eq!(twice.bound(), Duration::from_secs(60) + again(Cure::Power));
+        assert_eq!(twice.bound(), Duration::from_secs(60) + again(Kind::Hang, Cure::Power));
     }
 
     #[test]
