@@ -49,6 +49,8 @@ pub enum Expectation {
     Ssh(Ssh),
     /// SSH offers keys and nothing else.
     SshRefusesPasswords,
+    /// The appliance has rebooted by itself, this often or more.
+    RebootsAtLeast(u32),
 }
 
 /// A field of a snapshot and what it must be; all that is given must hold.
@@ -196,6 +198,12 @@ impl Expectation {
                 seen.check(&stick.state())?;
             }
             Self::Ssh(ssh) => ssh.check(appliance)?,
+            Self::RebootsAtLeast(least) => {
+                let reboots = appliance.reboots();
+                if reboots < *least {
+                    return Err(format!("the appliance has rebooted {reboots} times"));
+                }
+            }
             Self::SshRefusesPasswords => {
                 let methods = appliance.ssh_methods(COMMAND).map_err(|error| error.to_string())?;
                 if methods != "publickey" {
