@@ -78,7 +78,7 @@ pub const CATALOGUE: [Row; 34] = [
     },
     Row {
         does: "the card lost contact for a moment and wants its PIN 1234: +CME ERROR: 11",
-        source: "TS 27.007 section 9.2.1 (11), TS 31.101 section 6.4: a cold reset clears the verification",
+        source: "TS 27.007 section 9.2.1 (11): SIM PIN required",
         ..row(Kind::SimPin, "cme-11", Room::Card, Cure::Command, true)
     },
     Row {
@@ -128,18 +128,18 @@ pub const CATALOGUE: [Row; 34] = [
     Row {
         does: "the next calls end with NO CARRIER",
         cycles: 2,
-        source: "V.250 section 6.3.1; TS 27.007 section 10.2.1.1: the context was not activated",
+        source: "V.250 section 6.3.1: dialling may end with it",
         ..row(Kind::NoCarrier, "no-carrier", Room::Carrier, Cure::Redial, false)
     },
     Row {
         does: "the next calls end with BUSY",
         cycles: 2,
-        source: "V.250 table 1 (7: BUSY)",
+        source: "V.250 section 5.7.1 (BUSY, 7)",
         ..row(Kind::Busy, "busy", Room::Carrier, Cure::Redial, false)
     },
     Row {
         does: "the next call is dialled and nothing is ever said",
-        source: "issue openwrt/openwrt#10472: a modem tool waits for ever; TS 27.007 allows 180 s and more",
+        source: "issue openwrt/openwrt#10472: a modem tool waits for ever",
         ..row(Kind::DialSilence, "dial-silence", Room::Carrier, Cure::Redial, false)
     },
     Row {
@@ -154,7 +154,7 @@ pub const CATALOGUE: [Row; 34] = [
     },
     Row {
         does: "name and password are refused (CHAP Failure, PAP Authenticate-Nak)",
-        source: "RFC 1994 section 4.2, RFC 1334 section 2.2.2; TS 24.008 section 6.1.3.1, cause 29",
+        source: "RFC 1994 section 4.2, RFC 1334 section 2.2.2; TS 24.008 section 6.1.3.1.3, cause 29",
         ..row(Kind::AuthRefused, "auth-refused", Room::Carrier, Cure::Person, false)
     },
     Row {
@@ -188,7 +188,7 @@ pub const CATALOGUE: [Row; 34] = [
     },
     Row {
         does: "registration is 5: abroad, or beside the border",
-        source: "TS 27.007 section 7.2 (5); TS 22.011: a new network, the contexts end",
+        source: "TS 27.007 section 7.2 (5)",
         ..row(Kind::Roaming, "roaming", Room::Cell, Cure::Person, true)
     },
     Row {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Room;
+use super::{Kind, Room};
 
 /// What cures a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -64,8 +64,10 @@ impl Cure {
 /// How soon the appliance must be online again after a fault of this kind, by the rung that cures
 /// it. The design promises 5 s for a dropped call and 60 s for a hard hang; between them lie
 /// noticing (three lost LCP echoes, a probe without answer) and the rungs below that do not help.
-pub fn bound(cure: Cure) -> Duration {
+pub fn bound(kind: Kind, cure: Cure) -> Duration {
     Duration::from_secs(match cure {
+        // The promise for a hard hang that one power cycle ends.
+        Cure::Power if kind == Kind::Hang => 60,
         Cure::Time | Cure::Command => 45,
         Cure::Redial | Cure::Person => 60,
         Cure::UsbReset => 90,
@@ -74,8 +76,12 @@ pub fn bound(cure: Cure) -> Duration {
 }
 
 /// How much longer each further curing event may take: rungs cool down between two tries.
-pub fn again(cure: Cure) -> Duration {
+pub fn again(kind: Kind, cure: Cure) -> Duration {
     Duration::from_secs(match cure {
+        // Nothing says that these calls are lost; each of them is waited for.
+        _ if [Kind::DialSilence, Kind::LcpSilence, Kind::ConnectGarbage, Kind::EchoDead].contains(&kind) => {
+            60
+        }
         Cure::Redial => 30,
         Cure::Power => 180,
         _ => 60,
@@ -84,6 +90,7 @@ pub fn again(cure: Cure) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Fault;
     use super::*;
 
     #[test]
@@ -93,6 +100,13 @@ mod tests {
         assert!(!Cure::Time.comes_with(Event::Power, Room::Cell));
         assert!(!Cure::Redial.comes_with(Event::Power, Room::Carrier));
         assert!(!Cure::Person.comes_with(Event::Power, Room::Card));
+    }
+
+    #[test]
+    fn a_hard_hang_has_a_minute_for_its_first_power_cycle() {
+        assert_eq!(Fault::from(Kind::Hang).bound(), Duration::from_secs(60));
+        let twice = Fault { cycles: 2, ..Kind::Hang.into() };
+        assert_eq!(twice.bound(), Duration::from_secs(60) + again(Kind::Hang, Cure::Power));
     }
 
     #[test]

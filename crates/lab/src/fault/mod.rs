@@ -142,6 +142,8 @@ impl Fault {
     /// The time in which a fully working appliance must be online again.
     pub fn bound(&self) -> Duration {
         let lasts = if self.cure == Cure::Time { self.seconds.unwrap_or_default() } else { Duration::ZERO };
-        lasts + cure::bound(self.cure) + cure::again(self.cure) * self.cycles.saturating_sub(1)
+        lasts
+            + cure::bound(self.kind, self.cure)
+            + cure::again(self.kind, self.cure) * self.cycles.saturating_sub(1)
     }
 }

@@ -49,10 +49,12 @@ pub enum Expectation {
     Ssh(Ssh),
     /// SSH offers keys and nothing else.
     SshRefusesPasswords,
+    /// The appliance has rebooted by itself, this often or more.
+    RebootsAtLeast(u32),
 }
 
 /// A field of a snapshot and what it must be; all that is given must hold.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Field {
     /// `<daemon>.<field>…`
@@ -72,7 +74,7 @@ pub struct Field {
 }
 
 /// What can be seen of the stick; all that is given must hold.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Seen {
     /// A fault is over.
@@ -146,6 +148,19 @@ pub struct Ssh {
 pub type Answer = Result<Option<Duration>, String>;
 
 impl Expectation {
+    /// Whether it asks anything: what always holds is no test.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(super) fn asks_something(&self) -> Result<(), &'static str> {
+        let nothing = match self {
+            Self::Status(field) => Field { path: String::new(), ..field.clone() } == Field::default(),
+            Self::Stick(seen) => *seen == Seen::default(),
+            _ => false,
+        };
+        if nothing { Err("`status` and `stick` need something that must hold") } else { Ok(()) }
+    }
+
     /// Asks once. `from_line` is where the console is searched from, and moves behind a hit.
     ///
     /// # Errors
@@ -183,6 +198,12 @@ impl Expectation {
                 seen.check(&stick.state())?;
             }
             Self::Ssh(ssh) => ssh.check(appliance)?,
+            Self::RebootsAtLeast(least) => {
+                let reboots = appliance.reboots();
+                if reboots < *least {
+                    return Err(format!("the appliance has rebooted {reboots} times"));
+                }
+            }
             Self::SshRefusesPasswords => {
                 let methods = appliance.ssh_methods(COMMAND).map_err(|error| error.to_string())?;
                 if methods != "publickey" {
@@ -228,6 +249,11 @@ fn conditions(status: &Value) -> Vec<&str> {
 impl Field {
     fn check(&self, status: &Value) -> Result<(), String> {
         let pointer = format!("/daemons/{}", self.path.replace('.', "/"));
+        // A field that is not there counts as null, but not below something that is not there either.
+        let parent = pointer.rsplit_once('/').and_then(|(parent, _)| status.pointer(parent));
+        if !parent.is_some_and(|parent| parent.is_object() || parent.is_array()) {
+            return Err(format!("{}: nothing there that could have this field", self.path));
+        }
         let found = status.pointer(&pointer).unwrap_or(&Value::Null);
         if self.holds(found) { Ok(()) } else { Err(format!("{} is {found}", self.path)) }
     }
@@ -329,6 +355,17 @@ mod tests {
         assert_eq!(field("uplink.dns.0", "192.0.2.53".into()).check(&status), Ok(()));
         assert!(field("uplink.state", "online".into()).check(&status).unwrap_err().contains("serving"));
         assert!(field("nobody.state", "x".into()).check(&status).is_err());
+    }
+
+    #[test]
+    fn a_field_is_unset_only_where_it_could_be_set() {
+        let mut status = all("serving");
+        status["daemons"]["uplink"]["line"] = Value::Null;
+        let unset = |path: &str| Field { path: path.into(), is_set: Some(false), ..Field::default() };
+        assert_eq!(unset("uplink.line").check(&status), Ok(()));
+        for path in ["uplnik.line", "uplink.line.rate", "uplink.lnie.rate"] {
+            assert!(unset(path).check(&status).is_err(), "{path}");
+        }
     }
 
     #[test]

@@ -157,7 +157,10 @@ impl Step {
             {
                 Ok(())
             }
-            (None, Some(_)) if self.jitter_seconds.is_none() => self.limit().map(drop),
+            (None, Some(expect)) if self.jitter_seconds.is_none() => {
+                expect.asks_something()?;
+                self.limit().map(drop)
+            }
             _ => Err("either `do` (with `jitter-seconds`) or `expect` with `within-seconds` and `phase`"),
         }
     }
@@ -216,6 +219,14 @@ mod tests {
     fn an_expectation_has_a_limit() {
         assert!(problem("expect = \"daemons-healthy\"").contains("within-seconds"));
         assert!(problem("expect = \"daemons-healthy\"\nwithin-seconds = -1").contains("within-seconds"));
+    }
+
+    #[test]
+    fn an_expectation_asks_something() {
+        for empty in ["stick = {}", "status = { path = \"uplink.state\" }"] {
+            let text = problem(&format!("expect = {{ {empty} }}\nwithin-seconds = 1"));
+            assert!(text.contains("must hold"), "{text}");
+        }
     }
 
     #[test]

@@ -25,6 +25,11 @@ const POWER_CUT: &str = "power-cut";
 /// After a power cut everything boots: the limit of `first-boot` for a modem that is up.
 const BOOT: Duration = Duration::from_secs(180);
 
+/// Most curing events a fault of a storm takes: the power cycles of one round of the ladder.
+const HARDEST: usize = 3;
+/// What registration can be without a network (TS 27.007 section 7.2).
+const NOT_REGISTERED: [u8; 4] = [0, 2, 3, 4];
+
 /// What a storm is made of.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -77,19 +82,43 @@ impl Storm {
         let blows = self.blows();
         let mut deck: Vec<Blow> = Vec::new();
         let mut number = 0;
-        while appliance.console.now() < end {
+        // A storm that is over before every blow was dealt once has not seen what it claims.
+        while number < blows.len() || appliance.console.now() < end {
             if deck.is_empty() {
                 // Every blow once before any comes twice, each time in another order.
                 deck = shuffled(&blows, random);
             }
             let Some(blow) = deck.pop() else { return Ok(()) };
+            let blow = blow.varied(random);
             number += 1;
             stop.pause(CALM.mul_f64(unit(random)))?;
             let took = strike(blow, appliance, stop)?;
             eprintln!("  {:7.1} s  {number}: {} took {took:.1?}", now(appliance), name(blow));
             seconds.insert(format!("{number:03}-{}", name(blow)), round(took));
         }
+        eprintln!("  {number} blows, of {} kinds", blows.len());
+        seconds.insert("blows".to_owned(), f64::from(u32::try_from(number).unwrap_or(u32::MAX)));
         only_reboots_of_the_ladder(appliance)
+    }
+}
+
+impl Blow {
+    /// The same blow, harder or easier: what is dealt is not always the catalogue's default. Faults
+    /// of a scenario's own list stay as they are written, except where they say what the catalogue
+    /// says.
+    fn varied(self, random: &mut u64) -> Self {
+        let Self::Fault(mut fault) = self else { return self };
+        if fault != Fault::from(fault.kind) {
+            return self;
+        }
+        // Of the other cures, one is enough by what they are.
+        if matches!(fault.cure, Cure::Redial | Cure::UsbReset | Cure::Power) {
+            fault.cycles = 1 + u32::try_from(below(HARDEST, random)).unwrap_or(0);
+        }
+        if fault.kind == Kind::RegistrationLost {
+            fault.code = Some(NOT_REGISTERED[below(NOT_REGISTERED.len(), random)]);
+        }
+        Self::Fault(fault)
     }
 }
 
@@ -122,12 +151,17 @@ fn name(blow: Blow) -> &'static str {
 fn shuffled(blows: &[Blow], random: &mut u64) -> Vec<Blow> {
     let mut deck = blows.to_vec();
     for last in (1..deck.len()).rev() {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the length")]
-        #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
-        let other = (unit(random) * (last + 1) as f64) as usize;
-        deck.swap(last, other.min(last));
+        deck.swap(last, below(last + 1, random));
     }
     deck
+}
+
+/// A whole number below `end`, which is small and not 0.
+fn below(end: usize, random: &mut u64) -> usize {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the end")]
+    #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
+    let drawn = (unit(random) * end as f64) as usize;
+    drawn.min(end - 1)
 }
 
 /// Deals a blow and waits for the appliance; how long it took.
@@ -194,6 +228,20 @@ mod tests {
                 assert!(fault.cure != Cure::Person && fault.kind != Kind::NoTraffic);
             }
         }
+    }
+
+    #[test]
+    fn blows_differ_in_cycles_and_codes() {
+        let mut random = 1;
+        let mut draw = |kind: Kind| match Blow::Fault(kind.into()).varied(&mut random) {
+            Blow::Fault(fault) => (fault.cycles, fault.code),
+            Blow::PowerCut => unreachable!("a fault stays one"),
+        };
+        let hangs: std::collections::BTreeSet<_> = (0..100).map(|_| draw(Kind::Hang).0).collect();
+        assert_eq!(hangs.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+        let codes: std::collections::BTreeSet<_> = (0..100).map(|_| draw(Kind::RegistrationLost).1).collect();
+        assert_eq!(codes.into_iter().flatten().collect::<Vec<_>>(), NOT_REGISTERED);
+        assert_eq!(draw(Kind::SimBusy), (1, None));
     }
 
     #[test]

@@ -208,8 +208,9 @@ impl Firmware {
                     _ => return Err(Failure::Equipment(cme::SIM_FAILURE)),
                 };
                 if right {
-                    persistent.faults.clear(Kind::SimPin);
-                    persistent.faults.clear(Kind::PinTries);
+                    for asked in [Kind::SimPin, Kind::PinTries, Kind::PinTriesHidden] {
+                        persistent.faults.clear(asked);
+                    }
                 }
                 if right { ok() } else { Err(Failure::Equipment(cme::WRONG_PASSWORD)) }
             }

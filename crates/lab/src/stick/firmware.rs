@@ -262,6 +262,11 @@ impl Firmware {
     pub(crate) fn deregister(&mut self) {
         self.registered = false;
         self.register_at = None;
+        self.lose_packet_service();
+    }
+
+    /// Without packet service there is no call; registration may stay.
+    fn lose_packet_service(&mut self) {
         if self.call != Call::Idle {
             self.actions.push(FwAction::HangUp);
             self.ended("Service option not available", "NO CARRIER");
@@ -411,6 +416,9 @@ impl Firmware {
         if !wanted && (self.registered || self.register_at.is_some()) {
             self.deregister();
             self.report_registration();
+        }
+        if self.cell.packet_status.is_some() {
+            self.lose_packet_service();
         }
         let can_register = wanted && !self.registered;
         match self.register_at {

@@ -362,3 +362,25 @@ fn hidden_pin_tries_cannot_be_read() {
     assert!(desk.typed("AT+CPIN?\r").contains("SIM PIN"));
     assert_eq!(desk.typed("AT+CPIN=\"1234\"\r"), "\r\nOK\r\n");
 }
+
+#[test]
+fn a_call_that_is_up_ends_when_packet_service_is_denied() {
+    let mut desk = Desk::ready();
+    desk.dial();
+    let actions = desk.fault(Kind::PsNotAllowed);
+    assert!(actions.contains(&FwAction::HangUp), "{actions:?}");
+    assert!(actions.contains(&FwAction::Dcd(PORT, false)), "{actions:?}");
+    assert_eq!(desk.firmware.call, Call::Idle);
+    assert!(desk.firmware.registered, "circuit service stays");
+}
+
+#[test]
+fn the_right_pin_ends_every_fault_that_asked_for_it() {
+    for kind in [Kind::SimPin, Kind::PinTries, Kind::PinTriesHidden] {
+        let mut desk = Desk::ready();
+        desk.persistent.sim.demand_pin(fault::PIN, u8::MAX);
+        desk.fault(kind);
+        assert_eq!(desk.typed("AT+CPIN=\"1234\"\r"), "\r\nOK\r\n");
+        assert!(!desk.persistent.faults.has(kind), "{kind}");
+    }
+}
