@@ -363,7 +363,8 @@ impl Driver {
     }
 
     fn poll_worker(&mut self, now: Monotonic) {
-        self.given_up.retain_mut(|worker| worker.poll(now).is_none());
+        // One that is forgotten before it has ended stays behind as a zombie, and zombies count as tasks.
+        self.given_up.retain_mut(|worker| !worker.has_ended());
         let Some(answer) = self.worker.as_mut().and_then(|worker| worker.poll(now)) else { return };
         let Some(worker) = self.worker.take() else { return };
         let job = worker.job.clone();

@@ -43,6 +43,9 @@ pub struct Incident {
     pub steps: Vec<Step>,
     /// Steps that had no room.
     pub dropped: u32,
+    /// The dialer's steps up to this one (boot, milliseconds) had their turn: none is counted twice.
+    #[serde(default)]
+    pub dropped_until: Option<(u32, u64)>,
     /// Boot and milliseconds of its end; none while it lasts.
     pub ended: Option<(u32, u64)>,
     /// How it ended.
@@ -50,9 +53,18 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// Adds a step, or counts it.
+    /// Adds a step. Where room is short the oldest goes, but not the first: how it began and how it
+    /// went last say most.
     pub fn begin(&mut self, step: Step) {
-        if self.steps.len() < MOST_STEPS { self.steps.push(step) } else { self.dropped += 1 }
+        if self.steps.len() >= MOST_STEPS {
+            let ended = self.steps.iter().skip(1).position(|step| step.ended_ms.is_some());
+            let old = self.steps.remove(ended.unwrap_or_default() + 1);
+            self.dropped += 1;
+            if old.rung < 4 {
+                self.dropped_until = self.dropped_until.max(Some((old.boot, old.started_ms)));
+            }
+        }
+        self.steps.push(step);
     }
 
     /// Ends the last step of ours that has not ended; the dialer's are its own to end.
@@ -66,20 +78,23 @@ impl Incident {
 
     /// Takes over what the dialer did itself; what it said before is replaced.
     pub fn merge(&mut self, boot: u32, dialer: &[Step]) {
-        let (first, known) = (self.since_ms, self.steps.len());
+        let first = self.since_ms;
+        let mut grown = false;
         for step in dialer {
             let same = |own: &&mut Step| {
                 own.rung == step.rung && own.boot == boot && own.started_ms == step.started_ms
             };
             match self.steps.iter_mut().find(same) {
                 Some(own) => *own = Step { boot, ..step.clone() },
+                None if self.dropped_until >= Some((boot, step.started_ms)) => {}
                 None if step.ended_ms.is_none_or(|end| end + RECENT_MS >= first) => {
+                    grown = true;
                     self.begin(Step { boot, ..step.clone() });
                 }
                 None => {}
             }
         }
-        if self.steps.len() != known {
+        if grown {
             self.steps.sort_by_key(|step| (step.boot, step.started_ms));
         }
     }
@@ -101,9 +116,12 @@ pub struct History {
 }
 
 impl History {
-    /// From a file; what cannot be understood is a fresh start.
-    pub fn parse(content: &[u8]) -> Self {
-        serde_json::from_slice(content).unwrap_or_default()
+    /// From a file.
+    ///
+    /// # Errors
+    /// If it cannot be understood.
+    pub fn parse(content: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(content)
     }
 
     /// Adds one. Where room is short, those that a redial cured go first.
@@ -148,7 +166,7 @@ mod tests {
         assert!(history.bytes().len() <= MOST_BYTES && history.incidents.len() <= MOST);
         assert!(history.incidents[0].is_grave());
         assert_eq!(history.incidents.last().unwrap().since_ms, 499);
-        assert_eq!(History::parse(&history.bytes()), history);
+        assert_eq!(History::parse(&history.bytes()).unwrap(), history);
     }
 
     #[test]
@@ -176,6 +194,20 @@ mod tests {
         let mut incident = Incident::default();
         (0..60).for_each(|i| incident.begin(step(4, i, Some(i))));
         assert_eq!((incident.steps.len(), incident.dropped), (MOST_STEPS, 12));
+        let kept: Vec<u64> = incident.steps.iter().map(|step| step.started_ms).collect();
+        assert_eq!((kept[0], kept[1], kept[MOST_STEPS - 1]), (0, 13, 59), "the first and the newest");
+    }
+
+    #[test]
+    fn a_step_that_had_no_room_is_counted_once() {
+        let mut incident = Incident::default();
+        let dialer: Vec<Step> = (0..30).map(|i| step(1, i, Some(i))).collect();
+        incident.merge(0, &dialer);
+        (100..140).for_each(|i| incident.begin(step(4, i, Some(i))));
+        let dropped = incident.dropped;
+        assert_eq!(dropped, 22);
+        (0..5).for_each(|_| incident.merge(0, &dialer));
+        assert_eq!((incident.dropped, incident.steps.len()), (dropped, MOST_STEPS));
     }
 
     #[test]

@@ -15,7 +15,8 @@ const LEDGER: &str = "reboots.json";
 const MEMORY: &str = "memory.json";
 /// Incidents, beside the copy in memory that is always current.
 pub const INCIDENTS: &str = "incidents.json";
-const MODEMS: &str = "/usr/share/failberry/hardware/modems";
+/// What is shipped, and what the user adds: the folders the dialer reads.
+const MODEMS: [&str; 2] = ["/usr/share/failberry/hardware/modems", "/data/failberry/hardware/modems"];
 const MOUNTS: &str = "/proc/self/mountinfo";
 const SMALL: u64 = 16 * 1024;
 
@@ -90,8 +91,22 @@ impl Store {
     pub fn history(&self) -> History {
         let path = self.root.path(DIRECTORY).join(INCIDENTS);
         // Twice the bound: a later version may keep more.
-        let content = file::read_bounded(&path, 2 * MOST_BYTES as u64).unwrap_or_default();
-        History::parse(&content)
+        let problem = match file::read_bounded(&path, 2 * MOST_BYTES as u64) {
+            Ok(content) => match History::parse(&content) {
+                Ok(history) => return history,
+                Err(error) => error.to_string(),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return History::default(),
+            Err(error) => error.to_string(),
+        };
+        // The next one written would be the end of it, and somebody may want to know.
+        let aside = path.with_extension("bad");
+        let kept = match fs::rename(&path, &aside) {
+            Ok(()) => format!("kept as {}", aside.display()),
+            Err(error) => format!("not kept: {error}"),
+        };
+        log::warn!("read {}: {problem}; {kept}, starting afresh", path.display());
+        History::default()
     }
 
     /// Saves them.
@@ -129,9 +144,9 @@ fn data_file_system(mounts: &str) -> Option<&str> {
 /// Every USB id the modem files name: anything in them that is written as one. The dialer owns their
 /// schema; here they only tell a stick from a keyboard.
 pub fn modem_ids(root: &Root) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(root.path(MODEMS)) else { return Vec::new() };
     let mut ids = Vec::new();
-    for entry in entries.flatten() {
+    let entries = MODEMS.iter().filter_map(|folder| fs::read_dir(root.path(folder)).ok());
+    for entry in entries.flatten().flatten() {
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
         if let Ok(table) = text.parse::<toml::Table>() {
             table.values().for_each(|value| collect(value, &mut ids));
@@ -185,13 +200,31 @@ mod tests {
     }
 
     #[test]
+    fn incidents_that_cannot_be_read_are_kept_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        let store = Store::new(&root);
+        fs::create_dir_all(root.path(DIRECTORY)).unwrap();
+        assert_eq!(store.history(), History::default(), "none yet");
+        fs::write(root.path(DIRECTORY).join(INCIDENTS), "{").unwrap();
+        assert_eq!(store.history(), History::default());
+        store.save_history(&History::default()).unwrap();
+        assert_eq!(fs::read_to_string(root.path(DIRECTORY).join("incidents.bad")).unwrap(), "{");
+    }
+
+    #[test]
     fn ids_of_sticks_come_from_the_modem_files_whatever_their_keys() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join(MODEMS.trim_start_matches('/'));
+        let [folder, own] = MODEMS.map(|name| dir.path().join(name.trim_start_matches('/')));
         fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&own).unwrap();
+        fs::write(own.join("c.toml"), "switch = [\"dead:beef\"]").unwrap();
         let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../hardware/modems/zte-mf180.toml");
         fs::copy(shipped, folder.join("a.toml")).unwrap();
         fs::write(folder.join("b.toml"), "garbage [").unwrap();
-        assert_eq!(modem_ids(&Root::at(dir.path())), ["19d2:0031", "19d2:2000", "19d2:2003"]);
+        let ids = modem_ids(&Root::at(dir.path()));
+        for id in ["19d2:0031", "19d2:2000", "dead:beef"] {
+            assert!(ids.contains(&id.to_owned()), "{ids:?}");
+        }
     }
 }

@@ -135,6 +135,11 @@ impl Worker {
         }
     }
 
+    /// Whether the process is gone, and collected.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     fn answer(&mut self, status: std::process::ExitStatus) -> Answer {
         let stdout = drain(self.child.stdout.take());
         if let Some(answer) = stdout.lines().next_back().and_then(|line| serde_json::from_str(line).ok()) {
@@ -229,5 +234,21 @@ pub fn restore(root: &Root) -> Answer {
     match (Switch { root, usb: &LibUsb }).on(&off.ports()) {
         Ok(()) => Answer::Done(format!("{} has power again", off.ports.join(", "))),
         Err(error) => Answer::Failed(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_was_given_up_is_kept_until_it_has_ended() {
+        let child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let by = Monotonic::from_secs(1);
+        let mut worker = Worker { job: Job::PowerOn, child, by };
+        assert!(!worker.has_ended(), "it waits for its input");
+        assert!(matches!(worker.poll(by), Some(Answer::Failed(_))));
+        worker.child.wait().unwrap();
+        assert!(worker.has_ended());
     }
 }
