@@ -101,3 +101,23 @@ fn a_dead_stick_in_standby_is_found_out() {
         assert!(now.since(START) < Duration::from_secs(60), "{:?}", machine.state());
     }
 }
+
+#[test]
+fn a_call_ended_by_hand_does_not_keep_the_line_down_in_the_next_outage() {
+    for dead in [Wired::Down, Wired::Unknown] {
+        let mut firmware = Firmware::new(None);
+        let mut machine = ready(&mut firmware);
+        let mut now = START + Duration::from_secs(300);
+        tell(&mut machine, now, Event::Dial, &mut firmware);
+        tell(&mut machine, now, Event::HangUp, &mut firmware);
+        tick(&mut machine, &mut now, &mut firmware);
+        assert_eq!(machine.name(), "standby");
+        now = now + Duration::from_secs(3600);
+        let died = now;
+        tell(&mut machine, now, Event::Wired(dead), &mut firmware);
+        while machine.name() != "connected" {
+            tick(&mut machine, &mut now, &mut firmware);
+            assert!(now.since(died) < Duration::from_secs(120), "{:?}", machine.state());
+        }
+    }
+}

@@ -190,6 +190,23 @@ fn a_pin_that_could_not_be_written_down_is_tried_again_later() {
     }
 }
 
+#[test]
+fn a_stick_that_tells_of_its_search_every_second_is_given_up_as_any_other() {
+    let mut firmware = Firmware::new(None);
+    firmware.registration = "2";
+    let mut machine = plugged_in(settings(None), &mut firmware);
+    let mut now = START;
+    while machine.name() == "registering" {
+        assert!(now.since(START) < Duration::from_secs(200), "{:?}", machine.state());
+        now = now + Duration::from_millis(900);
+        let actions = machine.step(now, 50, Event::Unsolicited("+CREG: 2".into()));
+        settle(&mut machine, now, actions, &mut firmware);
+        let actions = machine.step(now, 50, Event::Tick);
+        settle(&mut machine, now, actions, &mut firmware);
+    }
+    assert!(matches!(machine.trouble(now), Some(Trouble::NotRegistered(_))), "{:?}", machine.trouble(now));
+}
+
 /// An event of a hostile world.
 fn event() -> impl Strategy<Value = Event> {
     let line = prop_oneof![
@@ -235,8 +252,8 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The longest any state may go without acting: the call itself (`ATD`).
-const LONGEST: Duration = Duration::from_secs(181);
+/// The longest any state may go without acting: attaching (`AT+CGATT=1`, 75 s).
+const LONGEST: Duration = Duration::from_secs(76);
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]

@@ -44,9 +44,10 @@ impl Machine {
 
     pub(super) fn on_wired(&mut self, now: Monotonic, wired: Wired) -> Vec<Action> {
         if wired != self.demand.wired {
-            if wired == Wired::Up {
-                // What was asked for was asked for that outage.
-                self.demand.asked = None;
+            // What was asked for was asked for the line as it was: a call for that outage ends with
+            // it, and "no call now" must not keep the line down in the next one.
+            if wired == Wired::Up || self.demand.wired == Wired::Up {
+                self.demand.asked = self.demand.asked.filter(|call| *call && wired != Wired::Up);
             }
             self.demand.wired = wired;
             self.demand.since = now;

@@ -111,9 +111,8 @@ impl Machine {
         let told = ["+CREG:", "+CGREG:", "+CEREG:"].iter().any(|prefix| line.starts_with(prefix));
         match self.state {
             State::Standby { .. } if told => self.register(now),
-            State::Registering { phase: Phase::Pause, give_up, .. } if told => {
-                self.ask_registration(now, give_up)
-            }
+            // As at the pause's own end: a modem that tells every second is given up, too.
+            State::Registering { phase: Phase::Pause, .. } if told => self.on_registering_deadline(now),
             _ => Vec::new(),
         }
     }
@@ -208,9 +207,13 @@ fn registered(registration: Registration) -> bool {
     matches!(registration, Registration::Home | Registration::Roaming)
 }
 
-/// Data needs the packet side; many sticks report only the circuit side, or the packet side only
-/// once a call is made. So the better of both counts, home before roaming before the rest.
+/// Data needs the packet side, so where that is registered its word counts: it is what a byte is
+/// paid by, and voice may be at home (or said to be) while data roams. Many sticks report only the
+/// circuit side, or the packet side only once a call is made: then the better of both counts.
 fn better(circuit: Option<Registration>, packet: Option<Registration>) -> Option<Registration> {
+    if packet.is_some_and(registered) {
+        return packet;
+    }
     let both = [packet, circuit];
     [Registration::Home, Registration::Roaming, Registration::Denied, Registration::Searching]
         .into_iter()
@@ -221,4 +224,19 @@ fn better(circuit: Option<Registration>, packet: Option<Registration>) -> Option
 
 fn about_registration(trouble: &Trouble) -> bool {
     matches!(trouble, Trouble::NotRegistered(_) | Trouble::RegistrationDenied | Trouble::RoamingOff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packet_side_decides_where_data_roams() {
+        let (home, roaming) = (Some(Registration::Home), Some(Registration::Roaming));
+        assert_eq!(better(home, roaming), roaming);
+        assert_eq!(better(roaming, home), home);
+        assert_eq!(better(home, Some(Registration::Searching)), home);
+        assert_eq!(better(roaming, None), roaming);
+        assert_eq!(better(Some(Registration::Denied), Some(Registration::Idle)), Some(Registration::Denied));
+    }
 }
