@@ -24,7 +24,10 @@ impl Tree {
         let (vendor, product) = id.split_once(':').unwrap();
         write(&device, "idVendor", vendor);
         write(&device, "idProduct", product);
-        write(&device, "bConfigurationValue", &configuration.to_string());
+        // The kernel gives these out under the device's lock only: whoever reads them waits for a reset.
+        // Here they would turn up in what was found.
+        write(&device, "bConfigurationValue", "9");
+        write(&device, "product", "read under the lock");
         for (number, function, endpoints, driver, child) in parts {
             let interface = device.join(format!("{name}:{configuration}.{number}"));
             let codes: Vec<&str> = function.split('/').collect();
@@ -150,6 +153,14 @@ fn an_unknown_stick_is_tried_with_the_likeliest_port_first() {
     let sticks = tree.scan();
     assert_eq!(numbers(&sticks[0]), [3, 2, 1, 0]);
     assert_eq!(sticks[0].model, "unknown stick 2c7c:ffff");
+}
+
+#[test]
+fn a_look_at_the_bus_reads_nothing_that_waits_for_a_reset_of_the_stick() {
+    let tree = Tree::new();
+    tree.plug("1-1", "2c7c:ffff", &[(2, "ff/00/00", 3, "option", "ttyUSB2")]);
+    let sticks = tree.scan();
+    assert_eq!((sticks[0].model.as_str(), numbers(&sticks[0])), ("unknown stick 2c7c:ffff", vec![2]));
 }
 
 #[test]
