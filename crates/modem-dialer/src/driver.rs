@@ -1,6 +1,7 @@
 //! Ties the machine to the loop: actions go out to the ports, what comes back becomes events.
 
 mod control;
+mod doubt;
 mod port;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +26,8 @@ use crate::monitor::{self, Monitor, News, Phase};
 use crate::pin_record::PinRecord;
 use crate::ports::{bus, opening::Opening, ppp, serial::Serial, uevents::Uevents};
 use crate::quirks::Quirk;
+use doubt::Doubt;
+
 use crate::{Error, RUN_DIRECTORY, apn, card, ip_up, status, wired};
 
 /// Requests without content: a fresh call, a call on demand, its end.
@@ -66,6 +69,7 @@ pub struct Driver {
     uevents: Option<Uevents>,
     links: Inotify,
     second: Monitor,
+    doubt: Doubt,
     scan_at: Option<Monotonic>,
     wired_at: Monotonic,
     pin_record: PinRecord,
@@ -94,6 +98,7 @@ impl Driver {
             complaints: status::Complaints::default(),
             provider: None,
             second: Monitor::new(&root),
+            doubt: Doubt::default(),
             root,
             quirks,
             credentials,
@@ -154,7 +159,7 @@ impl Driver {
 
     fn carry_out(&mut self, now: Monotonic, action: Action) -> Option<Event> {
         match action {
-            Action::Scan => return Some(Event::Bus(bus::scan(&self.root, &self.quirks))),
+            Action::Scan => return Some(Event::Bus(bus::scan(&self.root, &self.quirks, self.doubt.ids()))),
             Action::SwitchMode { usb_path, id } => {
                 log::info!("{usb_path} {id}: still a CD-ROM: switching it");
                 self.switch_mode(usb_path, id);
@@ -295,12 +300,15 @@ impl Driver {
     }
 
     fn scan(&mut self, now: Monotonic) {
-        let bus = bus::scan(&self.root, &self.quirks);
+        let bus = bus::scan(&self.root, &self.quirks, self.doubt.ids());
         self.step(now, Event::Bus(bus));
     }
 
     /// Tells the second port how the dialer stands, and the dialer what came of it.
     fn attend_second(&mut self, now: Monotonic) {
+        if self.doubt.follow(&self.machine, now) {
+            self.scan_at.get_or_insert(now);
+        }
         let phase = if self.stopping { Phase::Busy } else { Phase::of(self.machine.name()) };
         let interface = match self.machine.state() {
             State::Connected { link, .. } => Some(link.interface.as_str()),

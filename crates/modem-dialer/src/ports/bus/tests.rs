@@ -53,7 +53,12 @@ impl Tree {
     }
 
     fn scan(&self) -> Vec<Stick> {
-        scan(&Root::at(self.0.path()), &shipped()).sticks
+        self.scan_doubting(&[])
+    }
+
+    fn scan_doubting(&self, ids: &[&str]) -> Vec<Stick> {
+        let doubted = ids.iter().map(|id| (*id).to_owned()).collect();
+        scan(&Root::at(self.0.path()), &shipped(), &doubted).sticks
     }
 }
 
@@ -164,6 +169,14 @@ fn a_look_at_the_bus_reads_nothing_that_waits_for_a_reset_of_the_stick() {
 }
 
 #[test]
+fn where_the_known_ports_are_silent_the_others_are_tried_behind_them() {
+    let tree = Tree::new();
+    tree.plug("1-1", "19d2:0031", &ZTE);
+    assert_eq!(numbers(&tree.scan_doubting(&["12d1:1003"])[0]), [3, 1]);
+    assert_eq!(numbers(&tree.scan_doubting(&["19d2:0031"])[0]), [3, 1, 2, 0]);
+}
+
+#[test]
 fn modems_on_cdc_acm_and_in_another_configuration_are_found() {
     let tree = Tree::new();
     tree.plug(
@@ -197,7 +210,7 @@ fn what_is_no_modem_is_left_alone() {
         tree.plug(name, id, &[(0, function, 3, driver, child)]);
     }
     assert_eq!(tree.scan(), []);
-    assert_eq!(scan(&Root::at("/nonexistent"), &shipped()), Bus::default());
+    assert_eq!(scan(&Root::at("/nonexistent"), &shipped(), &BTreeSet::new()), Bus::default());
 }
 
 #[test]
