@@ -306,6 +306,7 @@ impl Driver {
 
     /// Tells the second port how the dialer stands, and the dialer what came of it.
     fn attend_second(&mut self, now: Monotonic) {
+        self.complaints.card_overlap = self.card.as_ref().and_then(|card| card.overlap()).map(str::to_owned);
         if self.doubt.follow(&self.machine, now) {
             self.scan_at.get_or_insert(now);
         }
