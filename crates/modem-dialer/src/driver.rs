@@ -1,6 +1,7 @@
 //! Ties the machine to the loop: actions go out to the ports, what comes back becomes events.
 
 mod control;
+mod discreet;
 mod doubt;
 mod port;
 
@@ -15,7 +16,9 @@ use std::time::Duration;
 use daemonkit::{Daemon, Event as LoopEvent, Interest};
 use modem_proto::Command;
 use modem_proto::codec::{Codec, Heard};
-use modem_proto::machine::{Action, Event, Machine, Network, Oddities, Port, SessionEnd, Settings, State};
+use modem_proto::machine::{
+    Action, Event, Machine, Network, Oddities, Pin, Port, SessionEnd, Settings, State,
+};
 use modem_proto::monitor::Measurement;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use snapshot::Report;
@@ -26,6 +29,7 @@ use crate::monitor::{self, Monitor, News, Phase};
 use crate::pin_record::PinRecord;
 use crate::ports::{bus, opening::Opening, ppp, serial::Serial, uevents::Uevents};
 use crate::quirks::Quirk;
+use discreet::discreet;
 use doubt::Doubt;
 
 use crate::{Error, RUN_DIRECTORY, apn, card, ip_up, status, wired};
@@ -246,14 +250,17 @@ impl Driver {
             }
         };
         let name = port.name.clone();
+        let pin = self.settings.pin.clone();
+        let pin = pin.as_ref().map(Pin::digits);
         for heard in self.codec.push(&bytes) {
             let event = match heard {
                 Heard::Answer(response) => {
-                    log::debug!("{name} > {:?} {}", response.lines, response.outcome);
+                    let lines: Vec<String> = response.lines.iter().map(|line| discreet(line, pin)).collect();
+                    log::debug!("{name} > {lines:?} {}", response.outcome);
                     Event::Answer(response)
                 }
                 Heard::Unsolicited(line) => {
-                    log::debug!("{name} > unsolicited {line:?}");
+                    log::debug!("{name} > unsolicited {:?}", discreet(&line, pin));
                     Event::Unsolicited(line)
                 }
             };
