@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use lexopt::Arg;
 use sysio::Root;
 
-use crate::{config_check, exit, import, incidents, modem, redial, status};
+use crate::request::{self, Request};
+use crate::{config_check, exit, import, incidents, modem, status};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -16,6 +17,8 @@ usage: failberry COMMAND
   config check FILE    every mistake in a failberry.toml; exit 78 when there is one
   config import        take failberry.toml and authorized_keys from the card (run at boot)
   redial               hang up and call again
+  dial                 with modem.dial on-demand: call now, also while the wired line is up
+  hangup               end the call, and make no other until the wired line fails again
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
   modem                the stick: model, network, signal, link
   modem at 'AT+CSQ'    ask the stick something, also during the call; root only
@@ -42,8 +45,8 @@ pub enum Command {
     ConfigCheck(PathBuf),
     /// Import the configuration from the card.
     ConfigImport(Root),
-    /// Ask the dialer to call again.
-    Redial(Root),
+    /// Ask the dialer for a call, or its end.
+    Ask(Root, Request),
     /// Show what went wrong.
     Incidents {
         /// The system.
@@ -96,7 +99,9 @@ impl Command {
             ["incidents"] => return Ok(Self::Incidents { root, json }),
             ["config", "check", _] => Self::ConfigCheck(PathBuf::from(&verbs[2])),
             ["config", "import"] => Self::ConfigImport(root),
-            ["redial"] => Self::Redial(root),
+            ["redial"] => Self::Ask(root, Request::Redial),
+            ["dial"] => Self::Ask(root, Request::Dial),
+            ["hangup"] => Self::Ask(root, Request::HangUp),
             ["modem"] => Self::Modem(root),
             ["modem", "at", command] => Self::ModemAt(root, (*command).to_owned()),
             ["modem", "at"] => return Err("modem at needs a command, such as 'AT+CSQ'".into()),
@@ -134,7 +139,7 @@ impl Command {
             Self::Status { root, json } => status::run(&root, json),
             Self::ConfigCheck(file) => config_check::run(&file),
             Self::ConfigImport(root) => import::run(&root),
-            Self::Redial(root) => redial::run(&root),
+            Self::Ask(root, what) => request::run(&root, what),
             Self::Incidents { root, json } => incidents::run(&root, json),
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
@@ -161,7 +166,11 @@ mod tests {
         assert_eq!(parse(&["config", "import"]).unwrap(), Command::ConfigImport(root.clone()));
         let incidents = Command::Incidents { root: root.clone(), json: true };
         assert_eq!(parse(&["incidents", "--json"]).unwrap(), incidents);
-        assert_eq!(parse(&["redial"]).unwrap(), Command::Redial(root));
+        for (word, request) in
+            [("redial", Request::Redial), ("dial", Request::Dial), ("hangup", Request::HangUp)]
+        {
+            assert_eq!(parse(&[word]).unwrap(), Command::Ask(root.clone(), request));
+        }
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
         let root = Root::system();
         assert_eq!(parse(&["modem"]).unwrap(), Command::Modem(root.clone()));
@@ -187,6 +196,8 @@ mod tests {
             &["config", "check", "a", "b"],
             &["redial", "--json"],
             &["redial", "--yes"],
+            &["dial", "112"],
+            &["hangup", "--json"],
             &["modem", "at"],
             &["modem", "at", "AT", "+CSQ"],
             &["modem", "disable-cdrom", "--json"],

@@ -7,7 +7,8 @@ pub mod exit;
 pub mod import;
 mod incidents;
 mod modem;
-mod redial;
+mod request;
 pub mod status;
 
 pub use command::Command;
+pub use request::Request;

@@ -112,11 +112,14 @@ fn the_shipped_example_passes_the_check() {
 }
 
 #[test]
-fn redial_leaves_a_request_and_says_when_nobody_is_there_to_take_it() {
+fn requests_are_left_for_the_dialer_and_it_is_said_when_nobody_is_there_to_take_them() {
     let dir = system();
-    assert_eq!(failberry(dir.path(), &["redial"]).status.code(), Some(0));
-    assert!(dir.path().join("run/failberry/requests/modem-dialer/redial").exists());
-    fs::remove_dir_all(dir.path().join("run/failberry/requests/modem-dialer")).unwrap();
+    let requests = dir.path().join("run/failberry/requests/modem-dialer");
+    for word in ["redial", "dial", "hangup"] {
+        assert_eq!(failberry(dir.path(), &[word]).status.code(), Some(0));
+        assert!(requests.join(word).exists(), "{word}");
+    }
+    fs::remove_dir_all(requests).unwrap();
     assert_eq!(failberry(dir.path(), &["redial"]).status.code(), Some(69));
 }
 

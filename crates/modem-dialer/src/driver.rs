@@ -1,6 +1,8 @@
 //! Ties the machine to the loop: actions go out to the ports, what comes back becomes events.
 
 mod control;
+mod discreet;
+mod doubt;
 mod port;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +16,9 @@ use std::time::Duration;
 use daemonkit::{Daemon, Event as LoopEvent, Interest};
 use modem_proto::Command;
 use modem_proto::codec::{Codec, Heard};
-use modem_proto::machine::{Action, Event, Machine, Network, Oddities, Port, SessionEnd, Settings, State};
+use modem_proto::machine::{
+    Action, Event, Machine, Network, Oddities, Pin, Port, SessionEnd, Settings, State,
+};
 use modem_proto::monitor::Measurement;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use snapshot::Report;
@@ -25,6 +29,9 @@ use crate::monitor::{self, Monitor, News, Phase};
 use crate::pin_record::PinRecord;
 use crate::ports::{bus, opening::Opening, ppp, serial::Serial, uevents::Uevents};
 use crate::quirks::Quirk;
+use discreet::discreet;
+use doubt::Doubt;
+
 use crate::{Error, RUN_DIRECTORY, apn, card, ip_up, status, wired};
 
 /// Requests without content: a fresh call, a call on demand, its end.
@@ -66,6 +73,7 @@ pub struct Driver {
     uevents: Option<Uevents>,
     links: Inotify,
     second: Monitor,
+    doubt: Doubt,
     scan_at: Option<Monotonic>,
     wired_at: Monotonic,
     pin_record: PinRecord,
@@ -94,6 +102,7 @@ impl Driver {
             complaints: status::Complaints::default(),
             provider: None,
             second: Monitor::new(&root),
+            doubt: Doubt::default(),
             root,
             quirks,
             credentials,
@@ -154,7 +163,7 @@ impl Driver {
 
     fn carry_out(&mut self, now: Monotonic, action: Action) -> Option<Event> {
         match action {
-            Action::Scan => return Some(Event::Bus(bus::scan(&self.root, &self.quirks))),
+            Action::Scan => return Some(Event::Bus(bus::scan(&self.root, &self.quirks, self.doubt.ids()))),
             Action::SwitchMode { usb_path, id } => {
                 log::info!("{usb_path} {id}: still a CD-ROM: switching it");
                 self.switch_mode(usb_path, id);
@@ -241,14 +250,17 @@ impl Driver {
             }
         };
         let name = port.name.clone();
+        let pin = self.settings.pin.clone();
+        let pin = pin.as_ref().map(Pin::digits);
         for heard in self.codec.push(&bytes) {
             let event = match heard {
                 Heard::Answer(response) => {
-                    log::debug!("{name} > {:?} {}", response.lines, response.outcome);
+                    let lines: Vec<String> = response.lines.iter().map(|line| discreet(line, pin)).collect();
+                    log::debug!("{name} > {lines:?} {}", response.outcome);
                     Event::Answer(response)
                 }
                 Heard::Unsolicited(line) => {
-                    log::debug!("{name} > unsolicited {line:?}");
+                    log::debug!("{name} > unsolicited {:?}", discreet(&line, pin));
                     Event::Unsolicited(line)
                 }
             };
@@ -295,12 +307,16 @@ impl Driver {
     }
 
     fn scan(&mut self, now: Monotonic) {
-        let bus = bus::scan(&self.root, &self.quirks);
+        let bus = bus::scan(&self.root, &self.quirks, self.doubt.ids());
         self.step(now, Event::Bus(bus));
     }
 
     /// Tells the second port how the dialer stands, and the dialer what came of it.
     fn attend_second(&mut self, now: Monotonic) {
+        self.complaints.card_overlap = self.card.as_ref().and_then(|card| card.overlap()).map(str::to_owned);
+        if self.doubt.follow(&self.machine, now) {
+            self.scan_at.get_or_insert(now);
+        }
         let phase = if self.stopping { Phase::Busy } else { Phase::of(self.machine.name()) };
         let interface = match self.machine.state() {
             State::Connected { link, .. } => Some(link.interface.as_str()),

@@ -9,6 +9,7 @@ use sysio::Monotonic;
 const TROUBLE_AFTER: u32 = 5;
 const QUIRKS: &str = "modem-quirks-invalid";
 const CONFIGURATION: &str = "modem-config-kept";
+const CARD_OVERLAP: &str = "modem-card-overlap";
 /// So much of the IMEI is enough to tell two sticks apart, and is no identity.
 const IMEI_TAIL: usize = 4;
 
@@ -19,6 +20,8 @@ pub struct Complaints {
     pub quirks: Vec<String>,
     /// Why the configuration in use is not the newest.
     pub configuration: Option<String>,
+    /// Which interface has addresses of the stick's own network.
+    pub card_overlap: Option<String>,
 }
 
 /// What to publish.
@@ -33,6 +36,7 @@ pub fn report(
         .condition(machine.stuck().map(stuck_condition))
         .condition(quirks_condition(&complaints.quirks))
         .condition(complaints.configuration.as_deref().map(configuration_condition))
+        .condition(complaints.card_overlap.as_deref().map(overlap_condition))
         .field("link", link(machine, traffic))
         .field("modem", modem(machine))
         .field("modems", modems(machine))
@@ -160,6 +164,18 @@ fn configuration_condition(error: &str) -> Condition {
     Condition::new(CONFIGURATION, Severity::Warning, "the new configuration cannot be used", detail)
 }
 
+fn overlap_condition(words: &str) -> Condition {
+    let detail = format!(
+        "{words}; give one of them another network, on the stick's own page or in the router at home"
+    );
+    Condition::new(
+        CARD_OVERLAP,
+        Severity::Warning,
+        "the stick's network and the LAN have the same addresses",
+        detail,
+    )
+}
+
 fn condition(trouble: &Trouble, attempt: u32) -> Condition {
     let patient = if attempt >= TROUBLE_AFTER { Severity::Error } else { Severity::Warning };
     let (id, severity, summary, next) = match trouble {
@@ -274,7 +290,7 @@ mod tests {
     #[test]
     fn every_condition_has_its_page() {
         let of_troubles = every_trouble().into_iter().map(|trouble| condition(&trouble, 0).id);
-        let others = ["modem-stuck", QUIRKS, CONFIGURATION].map(str::to_owned);
+        let others = ["modem-stuck", QUIRKS, CONFIGURATION, CARD_OVERLAP].map(str::to_owned);
         for id in of_troubles.chain(others) {
             let page =
                 Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conditions").join(format!("{id}.md"));

@@ -3,7 +3,9 @@
 //! The rule: one extended command (`AT+…`, `AT^…`, …), `ATI` or `AT&V`, in one line of printable
 //! ASCII, unless its name is on the list below. The list has what costs something that cannot be had
 //! back (tries for a PIN, the stick's firmware), what would take the stick out of the dialer's hands
-//! (calls, power, registration), and what would break the dialogue itself.
+//! (calls, power, registration, another set of USB interfaces), and what would break the dialogue itself.
+//!
+//! The commands of quirk files keep to the same rule: they are sent unseen.
 
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ const NETWORK: &str = "registration is the dialer's; a manual choice would survi
 const DIALOGUE: &str = "it would break the dialogue with the stick";
 const FIRMWARE: &str = "it would put the stick into its download mode, from which it does not come back";
 const CD_ROM: &str = "use failberry modem disable-cdrom";
+const COMPOSITION: &str = "it would make another USB device of the stick, which would keep that and maybe have no port to come back";
 const SECOND_LINE: &str = "it asks for a second line, which cannot be given here";
 
 /// What a name is refused for.
@@ -64,8 +67,9 @@ const fn any(name: &'static str, why: &'static str) -> Rule {
 }
 
 /// Names of 3GPP TS 27.007 (`+C…`) and 27.005 (`+CMG…`), V.250 (`+IPR` …), and of the vendors' AT
-/// manuals: ZTE `+Z…`, Huawei `^…`, Quectel `+Q…`, Sierra `!…`.
-const RULES: [Rule; 44] = [
+/// manuals: ZTE `+Z…`, Huawei `^…`, Quectel `+Q…`, Sierra `!…`, Telit `#…`, u-blox `+U…`, `SIMCom`
+/// `+CPOWD`, `+CRESET` and `+CUSB…`, Qualcomm's own `$QC…`.
+const RULES: &[Rule] = &[
     set("*PIN*", SIM),
     set("*PUK*", SIM),
     set("*LCK*", SIM),
@@ -91,6 +95,17 @@ const RULES: [Rule; 44] = [
     any("^RESET", POWER),
     any("^SMSO", POWER),
     any("!RESET", POWER),
+    any("#REBOOT", POWER),
+    any("#SHDN", POWER),
+    any("+CPOWD", POWER),
+    any("$QCPWRDN", POWER),
+    set("^SETPORT", COMPOSITION),
+    set("^U2DIAG", COMPOSITION),
+    set("+CUSBPIDSWITCH", COMPOSITION),
+    set("#USBCFG", COMPOSITION),
+    set("!USBCOMP", COMPOSITION),
+    set("!UDUSBCOMP", COMPOSITION),
+    set("+UUSBCONF", COMPOSITION),
     set("+COPS", NETWORK),
     set("+CPOL", NETWORK),
     set("+IPR", DIALOGUE),
@@ -117,6 +132,19 @@ const RULES: [Rule; 44] = [
 /// # Errors
 /// Says why not, and what to do instead.
 pub fn command(text: &str) -> Result<Command, Refusal> {
+    allowed(text, |_| false)
+}
+
+/// A command of a quirk file, if it keeps to the rule. Of what is refused to a person, it may switch the
+/// CD-ROM: that is what such files know better than anybody who types.
+///
+/// # Errors
+/// As [`command`].
+pub fn command_of_quirk(text: &str) -> Result<Command, Refusal> {
+    allowed(text, |rule| rule.why == CD_ROM)
+}
+
+fn allowed(text: &str, exempt: impl Fn(&Rule) -> bool) -> Result<Command, Refusal> {
     let text = text.trim_matches([' ', '\t', '\n', '\r']);
     if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Err(Refusal::NotText);
@@ -139,17 +167,22 @@ pub fn command(text: &str) -> Result<Command, Refusal> {
         let why = "a search for networks takes minutes and interrupts the call";
         return Err(Refusal::Harmful { name: name.to_owned(), why });
     }
+    if name == "+QCFG" && changes_composition(rest) {
+        return Err(Refusal::Harmful { name: name.to_owned(), why: COMPOSITION });
+    }
     let asks = rest == "?" || rest == "=?";
-    if let Some(rule) = RULES.iter().find(|rule| rule.names(name) && !(asks && rule.may_ask)) {
+    let forbids = |rule: &&Rule| rule.names(name) && !(asks && rule.may_ask) && !exempt(rule);
+    if let Some(rule) = RULES.iter().find(forbids) {
         return Err(Refusal::Harmful { name: name.to_owned(), why: rule.why });
     }
     // The value keeps its case: names in quotes may depend on it.
     Ok(Command::maintenance(&format!("AT{name}{}", &body[name.len()..]), LIMIT))
 }
 
-/// A command of a quirk file, which is as trusted as the program.
-pub fn of_quirk(text: &str) -> Command {
-    Command::maintenance(text, LIMIT)
+/// Quectel's `+QCFG="usbcfg",…` and `"usbnet",…`; without a value behind the name they ask.
+fn changes_composition(rest: &str) -> bool {
+    let value = rest.trim_start_matches(['=', '"', ' ']);
+    value.starts_with("USB") && value.contains(',')
 }
 
 /// `ATI0` to `ATI9` (V.250 section 6.1.3).
@@ -203,6 +236,9 @@ mod tests {
         assert_eq!(wire(" at+csq\n"), "AT+CSQ\r");
         assert_eq!(wire("AT+CUSD=1,\"*100#\",15"), "AT+CUSD=1,\"*100#\",15\r");
         assert_eq!(wire("at+qcfg=\"nwscanmode\""), "AT+QCFG=\"nwscanmode\"\r");
+        for text in ["AT+QCFG=\"usbnet\"", "AT^SETPORT?", "AT!USBCOMP=?", "AT#USBCFG?"] {
+            assert_eq!(wire(text), format!("{text}\r"));
+        }
     }
 
     #[test]
@@ -258,6 +294,15 @@ mod tests {
     }
 
     #[test]
+    fn a_quirk_file_may_switch_the_cd_rom_and_otherwise_what_anybody_may() {
+        assert!(command("AT+ZCDRUN=8").is_err());
+        assert_eq!(command_of_quirk("AT+ZCDRUN=8").unwrap().to_string(), "AT+ZCDRUN=8");
+        for text in ["AT+CPIN=1234", "ATE0D112;", "AT+CSQ;D*99#", "AT+CFUN=1,1", "AT+QCFG=\"usbnet\",1"] {
+            assert!(command_of_quirk(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn the_dialers_own_business_is_left_to_it() {
         for text in [
             "AT+CFUN=1,1",
@@ -268,6 +313,22 @@ mod tests {
             "AT+ZCDRUN=8",
             "AT^RESET",
             "AT+CMGS=\"1\"",
+            "AT^SETPORT=\"A1,A2\"",
+            "AT^U2DIAG=0",
+            "AT+QCFG=\"usbnet\",1",
+            "AT+QCFG=\"usbcfg\",0x2C7C,0x0125,1",
+            "AT+CUSBPIDSWITCH=9001,1,1",
+            "AT#USBCFG=3",
+            "AT!USBCOMP=1,1,100D",
+            "AT!UDUSBCOMP=6",
+            "AT+UUSBCONF=0",
+            "AT#REBOOT",
+            "AT#SHDN",
+            "AT+CPOWD=1",
+            "AT$QCPWRDN",
+            "AT+QPOWD=1",
+            "AT+CPWROFF",
+            "AT^GODLOAD",
         ] {
             assert!(matches!(command(text), Err(Refusal::Harmful { .. })), "{text}");
         }

@@ -7,6 +7,7 @@
 
 mod lease;
 mod machine;
+mod overlap;
 mod system;
 
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub struct Session {
     system: System,
     machine: Machine,
     look_at: Monotonic,
+    overlap: Option<String>,
 }
 
 impl Session {
@@ -52,12 +54,17 @@ impl Session {
     pub fn start(root: &Root, now: Monotonic, interface: &str) -> Result<Self, String> {
         let system = System::take(root, interface)?;
         log::info!("{interface}: the stick's network card is {} from here on", system.interface());
-        Ok(Self { system, machine: Machine::new(now), look_at: now + LOOK_WHILE_STARTING })
+        Ok(Self { system, machine: Machine::new(now), look_at: now + LOOK_WHILE_STARTING, overlap: None })
     }
 
     /// The card's name.
     pub fn interface(&self) -> &str {
         self.system.interface()
+    }
+
+    /// Which other interface has addresses of the stick's network, in words.
+    pub fn overlap(&self) -> Option<&str> {
+        self.overlap.as_deref()
     }
 
     /// When to call [`Session::look`].
@@ -72,6 +79,11 @@ impl Session {
         }
         let outcome = self.machine.step(now, self.system.observe());
         self.look_at = now + if self.machine.is_up() { LOOK_WHILE_UP } else { LOOK_WHILE_STARTING };
+        let overlap = overlap::look(self.interface());
+        if let Some(words) = overlap.as_ref().filter(|words| self.overlap.as_ref() != Some(words)) {
+            log::warn!("{words}: what is meant for one of them may go to the other");
+        }
+        self.overlap = overlap;
         match outcome? {
             Outcome::Up(link) => Some(News::Up(link)),
             Outcome::Replug => {

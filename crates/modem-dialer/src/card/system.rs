@@ -1,5 +1,6 @@
 //! The card in the system: its name, networkd's file for it, and what can be seen of it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use modem_proto::machine::{Link, LinkKind};
+use nix::sys::socket::{setsockopt, sockopt};
 use sysio::command::Runner;
 use sysio::{Root, file};
 
@@ -116,6 +118,8 @@ impl System {
     fn answers(&self, gateway: Ipv4Addr) -> Option<bool> {
         let nudge = || -> io::Result<()> {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            // The LAN may use the same addresses: then the route alone would ask a neighbour there.
+            setsockopt(&socket, sockopt::BindToDevice, &OsString::from(&self.interface))?;
             socket.set_nonblocking(true)?;
             socket.connect(SocketAddr::from((gateway, DISCARD)))?;
             socket.send(&[0]).map(drop)

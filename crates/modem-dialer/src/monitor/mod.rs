@@ -232,7 +232,8 @@ impl Monitor {
         let Some(commands) = of(quirk) else {
             return Err(format!("{} ({id}): its file in hardware/modems names no such switch", quirk.model));
         };
-        Ok(commands.value.iter().map(|command| maintenance::of_quirk(command.as_str())).collect())
+        let commands = commands.value.iter().map(|command| maintenance::command_of_quirk(command.as_str()));
+        commands.collect::<Result<_, _>>().map_err(|refusal| refusal.to_string())
     }
 
     fn counter(&self, interface: &str, name: &str) -> Option<u64> {

@@ -7,6 +7,7 @@
 mod device;
 mod guess;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -20,13 +21,16 @@ use device::{Device, Interface};
 
 const DEVICES: &str = "/sys/bus/usb/devices";
 const USB_MODESWITCH: &str = "/usr/sbin/usb_modeswitch";
-/// Below a third of the watchdog's 30 s; `usb_modeswitch` needs about 2 s.
+/// In a thread of its own, so that the watchdog does not wait along; `usb_modeswitch` needs about 2 s.
 const SWITCH_LIMIT: Duration = Duration::from_secs(9);
 /// Mass storage (USB-IF class codes): what a stick shows before it is switched.
 const STORAGE: &str = "08";
 
 /// Looks at the bus: every stick, in the order of the USB paths.
-pub fn scan(root: &Root, quirks: &[Quirk]) -> Bus {
+///
+/// Of the ids in `doubted` the quirk file's ports proved silent: they get the ports besides that would
+/// be guessed. Another firmware has its ports elsewhere under the same id.
+pub fn scan(root: &Root, quirks: &[Quirk], doubted: &BTreeSet<String>) -> Bus {
     let directory = root.path(DEVICES);
     let mut names: Vec<String> = fs::read_dir(&directory)
         .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
@@ -34,12 +38,24 @@ pub fn scan(root: &Root, quirks: &[Quirk]) -> Bus {
     // Interfaces have a colon in their name; root hubs (`usb1`) are no sticks.
     names.retain(|name| !name.contains(':') && !name.starts_with("usb"));
     names.sort();
-    Bus { sticks: names.into_iter().filter_map(|name| stick(&directory.join(&name), name, quirks)).collect() }
+    Bus {
+        sticks: names
+            .into_iter()
+            .filter_map(|name| stick(&directory.join(&name), name, quirks, doubted))
+            .collect(),
+    }
 }
 
-fn stick(path: &Path, usb_path: String, quirks: &[Quirk]) -> Option<Stick> {
+fn stick(path: &Path, usb_path: String, quirks: &[Quirk], doubted: &BTreeSet<String>) -> Option<Stick> {
     let device = Device::read(path, &usb_path)?;
-    let (model, form) = known(&device, quirks).or_else(|| guess::form(&device))?;
+    let (model, mut form) = known(&device, quirks).or_else(|| guess::form(&device))?;
+    if let Form::Serial { ports } = &mut form
+        && doubted.contains(&device.id)
+    {
+        let others: Vec<Port> =
+            guess::ports(&device).into_iter().filter(|port| !ports.contains(port)).collect();
+        ports.extend(others);
+    }
     Some(Stick { usb_path, id: device.id, model, form })
 }
 

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use ::config::DialNumber;
 use modem_proto::machine::Oddities;
+use modem_proto::maintenance;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// USB allows 256 interfaces; no modem in the kernel's drivers goes beyond 13 (Telit), so a larger
 /// number is a slip.
 const MOST_INTERFACES: u8 = 16;
-/// Longest AT command line kept: ITU-T V.250 section 5.2.1 asks for 40 at least; sticks take far more.
-const LONGEST_COMMAND: usize = 120;
 /// A stick slower than this to answer is better left to the ladder.
 const SLOWEST_START_SECONDS: u16 = 120;
 
@@ -100,8 +99,6 @@ pub struct NetworkCard {
 pub struct Peculiarities {
     /// It shows no registration before the first call: dial anyway.
     pub no_creg_until_call: Option<Sourced<bool>>,
-    /// `AT+CFUN=1,1` brings its CD-ROM back: switch it again.
-    pub reset_brings_cd_rom: Option<Sourced<bool>>,
     /// Commands to send after the usual ones.
     pub init_commands: Option<Sourced<Vec<AtCommand>>>,
     /// How long after plugging in it may stay silent.
@@ -171,18 +168,10 @@ impl TryFrom<String> for AtCommand {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        /// What costs PIN tries (27.007 sections 7.4, 7.5, 8.3, 8.17), makes calls or changes the
-        /// line's meaning.
-        const NEVER: [&str; 8] = ["CPIN", "CLCK", "CPWD", "CSIM", "CRSM", "ATD", "ATA", "+++"];
-        let upper = text.to_ascii_uppercase();
-        let plain = text.len() <= LONGEST_COMMAND && text.bytes().all(|b| (b' '..=b'~').contains(&b));
-        if !upper.starts_with("AT") || !plain {
-            return Err(format!("{text:?}: not an AT command on one line"));
-        }
-        match NEVER.iter().find(|word| upper.contains(*word)) {
-            Some(word) => Err(format!("{text:?}: {word} is not sent from a quirk file")),
-            None => Ok(Self(text)),
-        }
+        // One command whose name is known to do no harm: a list of bad words would miss `ATE0D112;`.
+        maintenance::command_of_quirk(&text)
+            .map(|command| Self(command.to_string()))
+            .map_err(|refusal| refusal.to_string())
     }
 }
 
@@ -338,7 +327,6 @@ impl Peculiarities {
     fn check(&self) -> Result<(), String> {
         let sources = [
             self.no_creg_until_call.as_ref().map(|fact| &fact.source),
-            self.reset_brings_cd_rom.as_ref().map(|fact| &fact.source),
             self.init_commands.as_ref().map(|fact| &fact.source),
             self.slow_start_seconds.as_ref().map(|fact| &fact.source),
             self.dial_number.as_ref().map(|fact| &fact.source),
@@ -411,9 +399,18 @@ mod tests {
 
     #[test]
     fn no_quirk_file_can_spend_a_pin_try_or_make_a_call() {
-        for bad in
-            ["AT+CPIN=\\\"0000\\\"", "at+cpin?", "AT;+CLCK=\\\"SC\\\",1", "ATD112;", "+++", "AT\\rATD1", ""]
-        {
+        for bad in [
+            "AT+CPIN=\\\"0000\\\"",
+            "AT;+CLCK=\\\"SC\\\",1",
+            "ATD112;",
+            "ATE0D112;",
+            "AT+CSQ;D*99#",
+            "AT+CSQ;+CPIN=1",
+            "ATA",
+            "+++",
+            "AT\\rATD1",
+            "",
+        ] {
             assert!(!fits(&GOOD.replace("AT+CPMS?", bad)), "{bad}");
         }
     }

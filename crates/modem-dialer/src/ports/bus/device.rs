@@ -1,4 +1,10 @@
 //! One USB device as sysfs shows it, with the interfaces of the configuration in use.
+//!
+//! Only attributes that the kernel gives out without the device's lock are read here, in the loop:
+//! a USB reset of a stick that hangs holds that lock for tens of seconds, longer than the watchdog
+//! waits. Ids and interface numbers are copies of descriptors; `bConfigurationValue`, `product` and
+//! the other strings take the lock (`usb_descriptor_attr`, `usb_actconfig_show` and
+//! `usb_string_attr` in drivers/usb/core/sysfs.c).
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +19,6 @@ const TTYS: [&str; 2] = ["ttyUSB", "ttyACM"];
 pub(super) struct Device {
     /// `vendor:product`.
     pub(super) id: String,
-    /// What it calls itself, if it does.
-    pub(super) product: Option<String>,
     /// In the order of their numbers.
     pub(super) interfaces: Vec<Interface>,
 }
@@ -40,15 +44,13 @@ impl Device {
     pub(super) fn read(path: &Path, name: &str) -> Option<Self> {
         let text = |attribute: &str| read(path, attribute);
         let id = format!("{}:{}", text("idVendor")?, text("idProduct")?);
-        // Nearly all modems have one configuration; a few (Alcatel X602D) are modems in their second.
-        let configuration = text("bConfigurationValue").filter(|value| !value.is_empty());
-        let prefix = format!("{name}:{}.", configuration.as_deref().unwrap_or("1"));
+        let prefix = format!("{name}:");
         // In sysfs an interface lies below its device, and beside it as a link on the bus.
         let mut interfaces = interfaces(path, &prefix);
         if interfaces.is_empty() {
             interfaces = path.parent().map(|bus| self::interfaces(bus, &prefix)).unwrap_or_default();
         }
-        Some(Self { id, product: text("product").filter(|name| !name.is_empty()), interfaces })
+        Some(Self { id, interfaces })
     }
 
     /// Whether it has interfaces, and all of this class.
@@ -102,8 +104,11 @@ fn interfaces(folder: &Path, prefix: &str) -> Vec<Interface> {
     let mut found: Vec<Interface> = names(folder)
         .iter()
         .filter_map(|name| {
-            // A decimal number in the folder's name (drivers/usb/core/message.c).
-            let number = name.strip_prefix(prefix)?.parse().ok()?;
+            // Configuration and interface, decimal (usb_set_configuration in drivers/usb/core/message.c).
+            // Only the interfaces of the configuration in use exist, whichever that is: nearly all
+            // modems have one, a few (Alcatel X602D) are modems in their second.
+            let (configuration, number) = name.strip_prefix(prefix)?.split_once('.')?;
+            let number = configuration.parse::<u8>().and(number.parse()).ok()?;
             Some(Interface::read(&folder.join(name), number))
         })
         .collect();

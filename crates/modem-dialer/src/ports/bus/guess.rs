@@ -45,7 +45,7 @@ const MOST_PORTS: usize = 8;
 
 /// What it seems to be; `None` for what is no modem.
 pub(super) fn form(device: &Device) -> Option<(String, Form)> {
-    let model = || device.product.clone().unwrap_or_else(|| format!("unknown stick {}", device.id));
+    let model = || format!("unknown stick {}", device.id);
     let ports = ports(device);
     if !ports.is_empty() {
         return Some((model(), Form::Serial { ports }));
