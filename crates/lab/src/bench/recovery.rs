@@ -103,9 +103,9 @@ impl Bench<'_> {
         let mut cases = Cases::new();
         if self.online(LIMIT)?.is_none() {
             // No line to lose: it is measured as never, and the reader is told why.
-            let why = self.ssh(&format!("systemctl show --property=Result,NRestarts {units}"))?;
-            let note =
-                format!("never online within {} s: {}", LIMIT.as_secs(), why.trim().replace('\n', ", "));
+            let ends = format!("journalctl --boot --no-pager --output=cat _PID=1 UNIT={units}.service");
+            let why = self.ssh(&format!("{ends} | grep 'Main process exited' | tail -n 1"))?;
+            let note = format!("never online within {} s; its last end: {}", LIMIT.as_secs(), why.trim());
             eprintln!("  {note}");
             self.notes.insert(name.to_owned(), note);
             let never = |(case, _): (&str, Option<Kind>)| {
