@@ -128,7 +128,7 @@ fn restore(root: &Root) -> u8 {
     }
     match worker::restore(root) {
         Answer::Done(_) => OK,
-        Answer::Failed(why) | Answer::Useless(why) => complain(why, IO),
+        answer => complain(answer.why(), IO),
     }
 }
 

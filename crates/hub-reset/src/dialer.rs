@@ -69,7 +69,8 @@ fn progress(state: &str) -> Progress {
     match state {
         "absent" => Progress::Absent,
         "mode-switching" => Progress::CdRom,
-        "initialising" | "registering" | "dialling" | "connected" | "standby" => Progress::Answers,
+        "initialising" | "registering" | "dialling" => Progress::Answers,
+        "connected" | "standby" => Progress::Online,
         "blocked" => Progress::Person,
         _ => Progress::Tries,
     }

@@ -332,7 +332,7 @@ impl Driver {
                 self.unsaved |= !grave;
             }
             Action::Say(Answer::Done(text)) => log::info!("{text}"),
-            Action::Say(Answer::Failed(text) | Answer::Useless(text)) => log::warn!("{text}"),
+            Action::Say(answer) => log::warn!("{}", answer.why()),
         }
         None
     }
@@ -345,10 +345,8 @@ impl Driver {
         if self.lock.is_none() && matches!(job, Job::Reset(_) | Job::PowerOff(_) | Job::PowerOn) {
             match self.hold.lock(Duration::ZERO) {
                 Ok(lock) => self.lock = Some(lock),
-                // Power is given back in any case.
-                Err(_) if job == Job::PowerOn => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return failed(job, "somebody else is switching ports".to_owned());
+                    return Some(Event::Done(job, Answer::Busy));
                 }
                 Err(error) => return failed(job, format!("lock the ports: {error}")),
             }

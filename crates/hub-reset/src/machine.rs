@@ -24,7 +24,7 @@ use sysio::Monotonic;
 use crate::incidents::{Incident, Step};
 use crate::ledger::Ledger;
 use crate::worker::{Answer, Job};
-use ladder::{Ladder, Next};
+use ladder::{Ladder, Means, Next};
 use types::Cause;
 
 /// systemd's own watchdog over the dialer (`WatchdogSec`, 15 s) kills and starts it again within 25 s of
@@ -46,6 +46,17 @@ pub const AFTER_REBOOT: Duration = Duration::from_secs(90);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How soon power that could not be restored is tried again.
 const POWER_RETRY: Duration = Duration::from_secs(2);
+/// At first; then ever less often, but at least so often.
+const POWER_RETRY_MOST: Duration = Duration::from_secs(60);
+/// For so long; then the hub itself is stuck, and a reboot gives power back (`hub_activate` in the
+/// kernel's drivers/usb/core/hub.c), within its budget.
+const POWER_FAILS: Duration = Duration::from_secs(120);
+/// Somebody else is switching: not for long.
+const BUSY: Duration = Duration::from_secs(5);
+/// A stick that fails again so soon was not cured: the ladder goes on where it was.
+const RELAPSE: Duration = Duration::from_secs(600);
+/// Online for so long: cured.
+const STEADY: Duration = Duration::from_secs(30);
 /// A worker's answer is overdue so long after its own limit.
 const OVERDUE: Duration = Duration::from_secs(5);
 /// systemd reboots in seconds, and its own watchdog forces it after minutes.
@@ -98,6 +109,22 @@ pub struct Usable {
     pub usable: Option<bool>,
     /// In words.
     pub reason: String,
+    /// Found out by trying: worth remembering.
+    pub tried: bool,
+}
+
+impl Usable {
+    fn yes() -> Self {
+        Self { usable: Some(true), ..Self::default() }
+    }
+
+    fn no(reason: String, tried: bool) -> Self {
+        Self { usable: Some(false), reason, tried }
+    }
+
+    fn unknown(reason: String) -> Self {
+        Self { reason, ..Self::default() }
+    }
 }
 
 /// The machine.
@@ -111,6 +138,10 @@ pub struct Machine {
     target: Option<Stick>,
     /// Something is off, or may be.
     owed: bool,
+    /// Since when that fails, and how often it did.
+    power_fails: Option<(Monotonic, u32)>,
+    /// When the last incident was over.
+    closed: Option<Monotonic>,
     stopping: bool,
     incident: Option<Incident>,
     /// Rung 4.
@@ -149,6 +180,8 @@ impl Machine {
             cause,
             target,
             owed,
+            power_fails: None,
+            closed: None,
             stopping: false,
             incident: open,
             usb_reset: Usable::default(),
@@ -229,6 +262,9 @@ impl Machine {
                 {
                     self.target = Some(stick.clone());
                 }
+                if self.incident.is_none() && self.view.is_steady(STEADY) {
+                    self.ladder = self.ladder.fresh();
+                }
                 self.turn(now)
             }
             Event::Done(job, answer) => self.done(now, &job, answer),
@@ -281,6 +317,8 @@ impl Machine {
                     if now >= until { self.restore(now) } else { Vec::new() }
                 } else if self.solved() {
                     self.close(now, "the stick is back")
+                } else if self.is_held() {
+                    self.leave(now)
                 } else if now >= until {
                     self.next(now)
                 } else {
@@ -311,7 +349,10 @@ impl Machine {
         if let Some(stuck) = &self.view.stuck {
             self.target = Some(stuck.stick.clone());
         }
-        self.ladder = Ladder::default();
+        if self.closed.is_none_or(|at| now >= at + RELAPSE) {
+            self.ladder = self.ladder.fresh();
+        }
+        self.ladder.restart_again();
         self.incident = Some(Incident {
             cause: cause.words(&self.view),
             stick: self.target.as_ref().map(|stick| format!("{} {}", stick.port, stick.id)),
@@ -330,6 +371,7 @@ impl Machine {
         self.state = State::Watching;
         self.cause = None;
         self.denied = None;
+        self.closed = Some(now);
         let Some(mut incident) = self.incident.take() else { return Vec::new() };
         incident.finish(now.as_millis(), "helped");
         incident.ended = Some((self.ledger.boots, now.as_millis()));
@@ -355,10 +397,13 @@ impl Machine {
         }
         if rung == 5 && self.view.present && self.power_cycle.usable != Some(true) {
             // Gone when it was off, and there again: the proof of rung 5.
-            self.power_cycle = Usable { usable: Some(true), reason: String::new() };
+            self.power_cycle = Usable::yes();
         }
         if self.solved() {
             return self.close(now, "the stick is back");
+        }
+        if self.is_held() {
+            return self.leave(now);
         }
         let again = self.view.stuck.as_ref().is_some_and(|stuck| stuck.since > since);
         let trouble = self.view.trouble();
@@ -383,11 +428,18 @@ impl Machine {
         if self.owed {
             return self.restore(now);
         }
+        if self.is_held() {
+            return self.leave(now);
+        }
         let cause = self.cause.unwrap_or(Cause::Silent);
-        let reset = self.view.present && self.usb_reset.usable != Some(false);
-        let power = self.target.is_some() && self.power_cycle.usable != Some(false);
+        let held = self.view.held;
+        let means = Means {
+            reset: self.view.present && self.usb_reset.usable != Some(false) && !held,
+            power: self.target.is_some() && self.power_cycle.usable != Some(false) && !held,
+            proven: self.power_cycle.usable == Some(true),
+        };
         let port = self.target.as_ref().map(|stick| stick.port.clone()).unwrap_or_default();
-        match self.ladder.next(now, cause, reset, power) {
+        match self.ladder.next(now, cause, means) {
             Next::Restart => self.rung_work(now, 4, "restart the dialer", Job::RestartDialer),
             Next::Reset => self.rung_work(now, 4, "USB reset", Job::Ping(port)),
             Next::Cycle => {
@@ -401,6 +453,16 @@ impl Machine {
             Next::Reboot => self.reboot(now),
             Next::Over => self.cool(now),
         }
+    }
+
+    /// A person's wish ends everything but a silent dialer.
+    fn is_held(&self) -> bool {
+        self.view.held && self.cause != Some(Cause::Silent)
+    }
+
+    fn leave(&mut self, now: Monotonic) -> Vec<Action> {
+        self.finish(now, "given up: a person switched the port off");
+        self.close(now, "a person switched the port off")
     }
 
     fn reboot(&mut self, now: Monotonic) -> Vec<Action> {
@@ -427,7 +489,7 @@ impl Machine {
     }
 
     fn cool(&mut self, now: Monotonic) -> Vec<Action> {
-        let pause = self.ladder.round_over();
+        let pause = if self.owed { POWER_RETRY_MOST } else { self.ladder.round_over() };
         self.state = State::Cooling { until: now + pause };
         vec![Action::Record]
     }
@@ -481,7 +543,7 @@ impl Machine {
 
     /// Takes over what was learned earlier.
     pub fn learn_useless(&mut self, reason: String) {
-        self.power_cycle = Usable { usable: Some(false), reason };
+        self.power_cycle = Usable::no(reason, true);
     }
 
     /// Takes the service clock's count of boots along.

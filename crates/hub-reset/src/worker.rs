@@ -97,8 +97,22 @@ pub enum Answer {
     Done(String),
     /// Not this time.
     Failed(String),
-    /// Never on this hardware.
+    /// Tried, and it does not work on this hardware.
     Useless(String),
+    /// Not as things are: nothing was tried.
+    Refused(String),
+    /// Somebody else is at it: nothing was done.
+    Busy,
+}
+
+impl Answer {
+    /// What it says, for people.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Done(text) | Self::Failed(text) | Self::Useless(text) | Self::Refused(text) => text,
+            Self::Busy => "somebody else is switching ports",
+        }
+    }
 }
 
 /// A worker under way.
@@ -194,8 +208,8 @@ pub fn find_plan(root: &Root, port: &str) -> Result<Plan, Refusal> {
 
 fn refused(refusal: &Refusal) -> Answer {
     match refusal {
-        Refusal::NoPort(_) => Answer::Failed(refusal.to_string()),
-        _ => Answer::Useless(refusal.to_string()),
+        Refusal::NoPort(_) | Refusal::Unknown { .. } => Answer::Failed(refusal.to_string()),
+        _ => Answer::Refused(refusal.to_string()),
     }
 }
 
