@@ -55,6 +55,8 @@ const POWER_FAILS: Duration = Duration::from_secs(120);
 const BUSY: Duration = Duration::from_secs(5);
 /// A stick that fails again so soon was not cured: the ladder goes on where it was.
 const RELAPSE: Duration = Duration::from_secs(600);
+/// A stopped dialer is asked after again: it may have been started and have hung at once.
+const LEFT_ALONE: Duration = Duration::from_secs(3600);
 /// Online for so long: cured.
 const STEADY: Duration = Duration::from_secs(30);
 /// A worker's answer is overdue so long after its own limit.
@@ -142,6 +144,8 @@ pub struct Machine {
     power_fails: Option<(Monotonic, u32)>,
     /// When the last incident was over.
     closed: Option<Monotonic>,
+    /// When the dialer was found stopped.
+    left_alone: Option<Monotonic>,
     stopping: bool,
     incident: Option<Incident>,
     /// Rung 4.
@@ -182,6 +186,7 @@ impl Machine {
             owed,
             power_fails: None,
             closed: None,
+            left_alone: None,
             stopping: false,
             incident: open,
             usb_reset: Usable::default(),
@@ -256,6 +261,10 @@ impl Machine {
         match event {
             Event::Seen(view) => {
                 self.view = view;
+                let again = self.left_alone.is_some_and(|at| now >= at + LEFT_ALONE);
+                if again || self.view.silent_for < SILENT {
+                    self.left_alone = None;
+                }
                 // While it is cut off, whoever else is on the bus is not the one.
                 if let Some(stick) = self.view.best_stick()
                     && self.incident.is_none()
@@ -302,7 +311,7 @@ impl Machine {
         }
         match self.state.clone() {
             State::Watching if self.owed => self.restore(now),
-            State::Watching => match self.view.trouble() {
+            State::Watching => match self.trouble() {
                 Some(cause) => self.open(now, cause),
                 None if self.wants_to_know() => self.assess(now),
                 None => Vec::new(),
@@ -353,6 +362,10 @@ impl Machine {
             self.ladder = self.ladder.fresh();
         }
         self.ladder.restart_again();
+        // Refused by what was plugged in then; only a trial is remembered.
+        if self.power_cycle.usable == Some(false) && !self.power_cycle.tried {
+            self.forget_power();
+        }
         self.incident = Some(Incident {
             cause: cause.words(&self.view),
             stick: self.target.as_ref().map(|stick| format!("{} {}", stick.port, stick.id)),
@@ -380,7 +393,7 @@ impl Machine {
     }
 
     fn solved(&self) -> bool {
-        self.view.trouble().is_none()
+        self.trouble().is_none()
             && (self.view.progress.is_good() || matches!(self.cause, Some(Cause::Silent)))
     }
 
@@ -406,7 +419,7 @@ impl Machine {
             return self.leave(now);
         }
         let again = self.view.stuck.as_ref().is_some_and(|stuck| stuck.since > since);
-        let trouble = self.view.trouble();
+        let trouble = self.trouble();
         let over = now >= until;
         if again || ((over || patient) && trouble.is_some()) {
             self.finish(now, if self.view.present { "did not help" } else { "the device did not come back" });
@@ -428,6 +441,8 @@ impl Machine {
         if self.owed {
             return self.restore(now);
         }
+        // A dialer that has been stopped meanwhile leaves its last call for help behind.
+        self.cause = self.trouble().or(self.cause);
         if self.is_held() {
             return self.leave(now);
         }
@@ -456,6 +471,10 @@ impl Machine {
     }
 
     /// A person's wish ends everything but a silent dialer.
+    fn trouble(&self) -> Option<Cause> {
+        if self.left_alone.is_some() { None } else { self.view.trouble() }
+    }
+
     fn is_held(&self) -> bool {
         self.view.held && self.cause != Some(Cause::Silent)
     }

@@ -25,6 +25,8 @@ struct World {
     power_fails: bool,
     /// Somebody else has the lock.
     busy: bool,
+    /// A person stopped the dialer.
+    stopped: bool,
     /// The stick is off the bus for good.
     gone: bool,
     cycles: u32,
@@ -64,6 +66,7 @@ impl World {
             off: false,
             power_fails: false,
             busy: false,
+            stopped: false,
             gone: false,
             cycles: 0,
             log: Vec::new(),
@@ -109,6 +112,7 @@ impl World {
         let answer = match &job {
             Job::Ping(_) if !self.alive => Answer::Failed("timeout".into()),
             Job::PowerOff(_) | Job::Reset(_) if self.busy => Answer::Busy,
+            Job::RestartDialer if self.stopped => Answer::Refused("stopped".into()),
             Job::PowerOn if self.power_fails => Answer::Failed("pipe error".into()),
             Job::PowerOff(_) => match self.hub {
                 Hub::Cuts => {
@@ -442,6 +446,39 @@ fn a_stick_that_was_pulled_costs_no_reboot_where_power_cycles_work() {
     world.view.progress_for = GONE;
     world.run(DAY);
     assert!(world.did(|job| *job == Job::Reboot).is_empty());
+}
+
+#[test]
+fn a_dialer_that_a_person_stopped_is_left_alone() {
+    let mut world = World::new();
+    world.stopped = true;
+    world.view.silent_for = SILENT;
+    world.run(DAY);
+    assert_eq!(
+        world.log.len(),
+        world.did(|job| *job == Job::RestartDialer || matches!(job, Job::Assess(_))).len()
+    );
+    assert!(world.machine.incident().is_none() && world.closed.is_empty());
+    world.view.silent_for = Duration::ZERO;
+    world.run(5);
+    world.stopped = false;
+    world.view.silent_for = SILENT;
+    world.run(600);
+    assert!(!world.did(is_off).is_empty(), "started, and hangs");
+}
+
+#[test]
+fn a_dialer_stopped_in_the_middle_ends_the_incident() {
+    let mut world = World::new();
+    world.hang();
+    world.run(100);
+    world.stopped = true;
+    world.view.silent_for = SILENT;
+    world.run(200);
+    let done = world.did(is_off).len();
+    world.run(DAY);
+    assert_eq!(world.did(is_off).len(), done);
+    assert_eq!(world.closed[0].outcome, "the dialer was stopped");
 }
 
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use sysio::Monotonic;
 
-use super::types::Action;
+use super::types::{Action, Cause};
 use super::{
     AFTER_CYCLE, AFTER_RESET, AFTER_RESTART, BUSY, Machine, POWER_FAILS, POWER_RETRY, POWER_RETRY_MOST,
     REBOOT_TAKES, State, Usable,
@@ -23,6 +23,7 @@ impl Machine {
             Job::Assess(_) => self.assessed(answer),
             Job::RestartDialer => match answer {
                 Answer::Done(_) => self.verify_for(now, 4, AFTER_RESTART),
+                Answer::Refused(why) => self.dialer_stopped(now, &why),
                 answer => self.failed(now, answer.why()),
             },
             Job::Ping(port) => match answer {
@@ -102,6 +103,21 @@ impl Machine {
         self.next(now)
     }
 
+    /// A person stopped the dialer: whatever its stick does is theirs.
+    fn dialer_stopped(&mut self, now: Monotonic, why: &str) -> Vec<Action> {
+        self.left_alone = Some(now);
+        self.finish(now, why);
+        let mut actions = vec![Action::Say(Answer::Refused(why.to_owned()))];
+        if self.incident.as_ref().is_some_and(|incident| incident.steps.len() > 1) {
+            actions.extend(self.close(now, "the dialer was stopped"));
+        } else {
+            self.incident = None;
+            self.close(now, "");
+            actions.push(Action::Record);
+        }
+        actions
+    }
+
     /// Nothing was switched, so nothing is owed and nothing counts.
     fn busy(&mut self, now: Monotonic) -> Vec<Action> {
         self.finish(now, Answer::Busy.why());
@@ -161,7 +177,12 @@ impl Machine {
     fn power_failed(&mut self, now: Monotonic, why: &str) -> Vec<Action> {
         let (since, tries) = self.power_fails.unwrap_or((now, 0));
         self.power_fails = Some((since, tries + 1));
-        if now >= since + POWER_FAILS && self.incident.is_some() {
+        if now >= since + POWER_FAILS && self.incident.is_none() {
+            // Left off by a process before this one; it is on record from now on.
+            let cause = self.view.trouble().unwrap_or(Cause::Gone);
+            return self.open(now, cause);
+        }
+        if now >= since + POWER_FAILS {
             self.finish(now, &format!("power is not back: {why}"));
             return self.reboot(now);
         }
