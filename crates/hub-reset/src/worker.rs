@@ -14,7 +14,7 @@ use sysio::{Monotonic, Root};
 use crate::boards::Boards;
 use crate::plan::{self, Plan, Refusal};
 use crate::store;
-use crate::switch::Switch;
+use crate::switch::{Switch, SwitchError};
 use crate::topology::Topology;
 use crate::usb::{LibUsb, Usb};
 
@@ -286,6 +286,7 @@ fn off(root: &Root, port: &str) -> Answer {
     };
     match (Switch { root, usb: &LibUsb }).off(&plan, false) {
         Ok(()) => Answer::Done(plan.by),
+        Err(SwitchError::Another(_)) => Answer::Busy,
         Err(error) if error.is_proof_of_uselessness() => Answer::Useless(error.to_string()),
         Err(error) => Answer::Failed(error.to_string()),
     }
