@@ -38,6 +38,7 @@ const ASSESS: Duration = Duration::from_secs(24 * 3600);
 const HELD_AT_MOST: Duration = Duration::from_secs(3600);
 
 /// The daemon.
+#[expect(clippy::struct_excessive_bools, reason = "facts from different places, each true by itself")]
 #[derive(Debug)]
 pub struct Driver {
     root: Root,

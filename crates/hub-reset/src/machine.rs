@@ -12,6 +12,7 @@
 
 mod answers;
 mod ladder;
+mod moves;
 mod types;
 
 pub use ladder::{COOL_DOWN, CYCLES, OFF_TIMES};
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use sysio::Monotonic;
 
-use crate::incidents::{Incident, Step};
+use crate::incidents::Incident;
 use crate::ledger::Ledger;
 use crate::worker::{Answer, Job};
 use ladder::{Ladder, Means, Next};
@@ -471,85 +472,6 @@ impl Machine {
     }
 
     /// A person's wish ends everything but a silent dialer.
-    fn trouble(&self) -> Option<Cause> {
-        if self.left_alone.is_some() { None } else { self.view.trouble() }
-    }
-
-    fn is_held(&self) -> bool {
-        self.view.held && self.cause != Some(Cause::Silent)
-    }
-
-    fn leave(&mut self, now: Monotonic) -> Vec<Action> {
-        self.finish(now, "given up: a person switched the port off");
-        self.close(now, "a person switched the port off")
-    }
-
-    fn reboot(&mut self, now: Monotonic) -> Vec<Action> {
-        let service_s = self.view.service_s;
-        let next = self.ledger.next(service_s);
-        self.denied = if !self.view.durable {
-            Some("the data partition is not there: reboots could not be counted".to_owned())
-        } else if next > service_s {
-            let today = self.ledger.today(service_s);
-            let minutes = (next - service_s).div_ceil(60);
-            Some(format!("{today} reboots in the last day; the next one is allowed in {minutes} min"))
-        } else {
-            None
-        };
-        if self.denied.is_some() {
-            return self.cool(now);
-        }
-        self.ledger.count(service_s);
-        self.ladder.rebooted();
-        self.begin(now, 6, "reboot");
-        self.state = State::Working { job: Job::Reboot, by: now + Job::Reboot.limit() + OVERDUE };
-        // On disk first: a reboot that is not counted has no end.
-        vec![Action::SaveLedger(self.ledger.clone()), Action::Record, Action::Work(Job::Reboot)]
-    }
-
-    fn cool(&mut self, now: Monotonic) -> Vec<Action> {
-        let pause = if self.owed { POWER_RETRY_MOST } else { self.ladder.round_over() };
-        self.state = State::Cooling { until: now + pause };
-        vec![Action::Record]
-    }
-
-    fn rung_work(&mut self, now: Monotonic, rung: u8, action: &str, job: Job) -> Vec<Action> {
-        self.begin(now, rung, action);
-        let mut actions = vec![Action::Record];
-        actions.extend(self.work(now, job));
-        actions
-    }
-
-    fn work(&mut self, now: Monotonic, job: Job) -> Vec<Action> {
-        self.owed |= matches!(job, Job::PowerOff(_));
-        self.state = State::Working { by: now + job.limit() + OVERDUE, job: job.clone() };
-        vec![Action::Work(job)]
-    }
-
-    /// Power back, if any is owed.
-    fn restore(&mut self, now: Monotonic) -> Vec<Action> {
-        if self.owed { self.work(now, Job::PowerOn) } else { Vec::new() }
-    }
-
-    fn begin(&mut self, now: Monotonic, rung: u8, action: &str) {
-        let boot = self.ledger.boots;
-        if let Some(incident) = &mut self.incident {
-            let action = action.to_owned();
-            incident.begin(Step { rung, action, boot, started_ms: now.as_millis(), ..Step::default() });
-        }
-    }
-
-    fn finish(&mut self, now: Monotonic, outcome: &str) {
-        if let Some(incident) = &mut self.incident {
-            incident.finish(now.as_millis(), outcome);
-        }
-    }
-
-    fn verify_for(&mut self, now: Monotonic, rung: u8, time: Duration) -> Vec<Action> {
-        self.state = State::Verifying { rung, since: now, until: now + time, patient: false };
-        vec![Action::Record]
-    }
-
     /// A port was left off by somebody who is not there any more.
     pub fn owe(&mut self) {
         self.owed = true;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::incidents::Incident;
+use crate::incidents::{Incident, Step};
 use crate::ledger::{DAY, MOST_A_DAY};
 use proptest::prelude::*;
 
@@ -10,6 +10,7 @@ fn stick() -> Stick {
 }
 
 /// A box with a stick that is cured by nothing, or by some rung.
+#[expect(clippy::struct_excessive_bools, reason = "faults that come and go by themselves")]
 struct World {
     machine: Machine,
     now: Monotonic,
