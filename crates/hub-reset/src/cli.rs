@@ -15,7 +15,7 @@ use crate::dialer::Dialer;
 use crate::hold::Hold;
 use crate::plan::{Plan, Refusal};
 use crate::store::{self, Store};
-use crate::switch::Switch;
+use crate::switch::{Switch, SwitchError};
 use crate::topology::{Port, Topology};
 use crate::usb::LibUsb;
 use crate::worker::{self, Answer, WORD};
@@ -128,7 +128,7 @@ fn restore(root: &Root) -> u8 {
     }
     match worker::restore(root) {
         Answer::Done(_) => OK,
-        Answer::Failed(why) | Answer::Useless(why) => complain(why, IO),
+        answer => complain(answer.why(), IO),
     }
 }
 
@@ -194,6 +194,9 @@ fn off(root: &Root, target: &str, held: bool) -> Result<Plan, u8> {
     }
     let switch = Switch { root, usb: &LibUsb };
     if let Err(error) = switch.off(&plan, held) {
+        if matches!(error, SwitchError::Another(_)) {
+            return Err(complain(error, BUSY));
+        }
         let code = if error.is_proof_of_uselessness() { UNAVAILABLE } else { IO };
         let back = match switch.on(&plan.switch) {
             Ok(()) => "power is on".to_owned(),

@@ -21,6 +21,8 @@ pub struct Dialer {
     pub stuck: Option<Stuck>,
     /// The stick it uses.
     pub stick: Option<Stick>,
+    /// Ids of every stick it knows of.
+    pub ids: Vec<String>,
     /// What it did itself, and whether it is over.
     pub recovery: Option<Recovery>,
 }
@@ -55,6 +57,7 @@ impl Dialer {
             since: Monotonic::from_millis(document.since_ms),
             stuck: fields.get("stuck").and_then(stuck),
             stick: fields.get("modem").and_then(stick).or_else(|| chosen(fields.get("modems")?)),
+            ids: ids(fields),
             recovery: fields.get("recovery").and_then(recovery),
         }
     }
@@ -69,7 +72,8 @@ fn progress(state: &str) -> Progress {
     match state {
         "absent" => Progress::Absent,
         "mode-switching" => Progress::CdRom,
-        "initialising" | "registering" | "dialling" | "connected" | "standby" => Progress::Answers,
+        "initialising" | "registering" | "dialling" => Progress::Answers,
+        "connected" | "standby" => Progress::Online,
         "blocked" => Progress::Person,
         _ => Progress::Tries,
     }
@@ -91,6 +95,12 @@ fn chosen(modems: &Value) -> Option<Stick> {
     let list = modems.as_array()?;
     let first = list.iter().find(|modem| modem.get("chosen").and_then(Value::as_bool) == Some(true));
     stick(first.or_else(|| list.first())?)
+}
+
+fn ids(fields: &serde_json::Map<String, Value>) -> Vec<String> {
+    let own = ["modem", "stuck"].into_iter().filter_map(|key| fields.get(key));
+    let all = fields.get("modems").and_then(Value::as_array).into_iter().flatten();
+    own.chain(all).filter_map(|value| text(value, "id")).collect()
 }
 
 fn stuck(value: &Value) -> Option<Stuck> {
@@ -152,7 +162,7 @@ mod tests {
         assert_eq!((dialer.stuck, dialer.stick.unwrap().port.as_str()), (None, "1-1.1"));
         let dialer = read(json!({"modem": null, "modems": [{"usb_path": "1-2", "id": "a"},
             {"usb_path": "1-3", "id": "b", "chosen": true}]}));
-        assert_eq!(dialer.stick.unwrap().port, "1-3");
+        assert_eq!((dialer.stick.unwrap().port.as_str(), dialer.ids), ("1-3", vec!["a".into(), "b".into()]));
         assert_eq!(Dialer::read(&Verdict::Missing), Dialer::default());
     }
 }

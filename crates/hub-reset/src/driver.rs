@@ -32,10 +32,13 @@ const SAVE_LIGHT: Duration = Duration::from_secs(600);
 const SAVE_CLOCK: Duration = Duration::from_secs(3600);
 /// A port whose power could not be switched is tried again after so much service.
 const RETEST_S: u64 = 7 * 24 * 3600;
+/// What was only read of a hub is read again so often.
+const ASSESS: Duration = Duration::from_secs(24 * 3600);
 /// A port that a person left off is switched on after so long: it may be the way in.
 const HELD_AT_MOST: Duration = Duration::from_secs(3600);
 
 /// The daemon.
+#[expect(clippy::struct_excessive_bools, reason = "facts from different places, each true by itself")]
 #[derive(Debug)]
 pub struct Driver {
     root: Root,
@@ -59,6 +62,10 @@ pub struct Driver {
     /// When the last of the dialer's own recoveries began that is in the history.
     recorded: Option<u64>,
     unsaved: bool,
+    memory_changed: bool,
+    memory_saved: Monotonic,
+    /// When it was last asked whether the port can be switched.
+    assessed: Monotonic,
     saved: Monotonic,
     clock_saved: Monotonic,
     durable: bool,
@@ -112,6 +119,9 @@ impl Driver {
             dialer: Dialer::default(),
             recorded: None,
             unsaved: false,
+            memory_changed: false,
+            memory_saved: now,
+            assessed: now,
             saved: now,
             clock_saved: now,
             durable,
@@ -132,8 +142,16 @@ impl Driver {
         let known = view.best_stick().cloned();
         self.step(now, Event::Seen(view));
         if known.is_some() && known != self.memory.stick && self.machine.incident().is_none() {
+            // The id changes with each mode switch, and cards wear out by writing.
+            let moved = known.as_ref().map(|s| &s.port) != self.memory.stick.as_ref().map(|s| &s.port);
             self.memory.stick = known;
-            self.save_memory();
+            self.memory_changed = true;
+            if moved {
+                self.save_memory(now);
+            }
+        }
+        if self.memory_changed && now.since(self.memory_saved) >= SAVE_LIGHT {
+            self.save_memory(now);
         }
         self.follow_power(now);
         self.follow_recovery(now);
@@ -190,14 +208,19 @@ impl Driver {
                 Some((_, reason, _)) => self.machine.learn_useless(reason),
                 None => self.machine.forget_power(),
             }
-        } else if self.machine.power_cycle.usable == Some(false) && self.machine.incident().is_some() {
-            if known.is_none() {
-                self.memory.useless = Some((key, self.machine.power_cycle.reason.clone(), service_s));
-                self.save_memory();
-            }
-        } else if known.is_none() && self.memory.useless.take().is_some() {
+        } else if known.is_none() && self.memory.useless.as_ref().is_some_and(|(at, _, _)| *at == key) {
+            // Before anything else: what has expired must not be what confirms itself.
+            self.memory.useless = None;
             self.machine.forget_power();
-            self.save_memory();
+            self.save_memory(now);
+        } else if known.is_none() && self.machine.power_cycle.tried {
+            self.memory.useless = Some((key, self.machine.power_cycle.reason.clone(), service_s));
+            self.save_memory(now);
+        } else if now.since(self.assessed) >= ASSESS && !self.machine.power_cycle.tried {
+            self.assessed = now;
+            if self.machine.power_cycle.usable != Some(true) && self.machine.incident().is_none() {
+                self.machine.forget_power();
+            }
         }
     }
 
@@ -253,7 +276,8 @@ impl Driver {
         }
     }
 
-    fn save_memory(&self) {
+    fn save_memory(&mut self, now: Monotonic) {
+        (self.memory_changed, self.memory_saved) = (false, now);
         if let Err(error) = self.store.save_memory(&self.memory) {
             log::warn!("save what was learned about the port: {error}");
         }
@@ -332,7 +356,7 @@ impl Driver {
                 self.unsaved |= !grave;
             }
             Action::Say(Answer::Done(text)) => log::info!("{text}"),
-            Action::Say(Answer::Failed(text) | Answer::Useless(text)) => log::warn!("{text}"),
+            Action::Say(answer) => log::warn!("{}", answer.why()),
         }
         None
     }
@@ -345,10 +369,8 @@ impl Driver {
         if self.lock.is_none() && matches!(job, Job::Reset(_) | Job::PowerOff(_) | Job::PowerOn) {
             match self.hold.lock(Duration::ZERO) {
                 Ok(lock) => self.lock = Some(lock),
-                // Power is given back in any case.
-                Err(_) if job == Job::PowerOn => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return failed(job, "somebody else is switching ports".to_owned());
+                    return Some(Event::Done(job, Answer::Busy));
                 }
                 Err(error) => return failed(job, format!("lock the ports: {error}")),
             }

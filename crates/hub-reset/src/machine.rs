@@ -12,6 +12,7 @@
 
 mod answers;
 mod ladder;
+mod moves;
 mod types;
 
 pub use ladder::{COOL_DOWN, CYCLES, OFF_TIMES};
@@ -21,10 +22,10 @@ use std::time::Duration;
 
 use sysio::Monotonic;
 
-use crate::incidents::{Incident, Step};
+use crate::incidents::Incident;
 use crate::ledger::Ledger;
 use crate::worker::{Answer, Job};
-use ladder::{Ladder, Next};
+use ladder::{Ladder, Means, Next};
 use types::Cause;
 
 /// systemd's own watchdog over the dialer (`WatchdogSec`, 15 s) kills and starts it again within 25 s of
@@ -46,6 +47,19 @@ pub const AFTER_REBOOT: Duration = Duration::from_secs(90);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How soon power that could not be restored is tried again.
 const POWER_RETRY: Duration = Duration::from_secs(2);
+/// At first; then ever less often, but at least so often.
+const POWER_RETRY_MOST: Duration = Duration::from_secs(60);
+/// For so long; then the hub itself is stuck, and a reboot gives power back (`hub_activate` in the
+/// kernel's drivers/usb/core/hub.c), within its budget.
+const POWER_FAILS: Duration = Duration::from_secs(120);
+/// Somebody else is switching: not for long.
+const BUSY: Duration = Duration::from_secs(5);
+/// A stick that fails again so soon was not cured: the ladder goes on where it was.
+const RELAPSE: Duration = Duration::from_secs(600);
+/// A stopped dialer is asked after again: it may have been started and have hung at once.
+const LEFT_ALONE: Duration = Duration::from_secs(3600);
+/// Online for so long: cured.
+const STEADY: Duration = Duration::from_secs(30);
 /// A worker's answer is overdue so long after its own limit.
 const OVERDUE: Duration = Duration::from_secs(5);
 /// systemd reboots in seconds, and its own watchdog forces it after minutes.
@@ -98,6 +112,22 @@ pub struct Usable {
     pub usable: Option<bool>,
     /// In words.
     pub reason: String,
+    /// Found out by trying: worth remembering.
+    pub tried: bool,
+}
+
+impl Usable {
+    fn yes() -> Self {
+        Self { usable: Some(true), ..Self::default() }
+    }
+
+    fn no(reason: String, tried: bool) -> Self {
+        Self { usable: Some(false), reason, tried }
+    }
+
+    fn unknown(reason: String) -> Self {
+        Self { reason, ..Self::default() }
+    }
 }
 
 /// The machine.
@@ -111,6 +141,12 @@ pub struct Machine {
     target: Option<Stick>,
     /// Something is off, or may be.
     owed: bool,
+    /// Since when that fails, and how often it did.
+    power_fails: Option<(Monotonic, u32)>,
+    /// When the last incident was over.
+    closed: Option<Monotonic>,
+    /// When the dialer was found stopped.
+    left_alone: Option<Monotonic>,
     stopping: bool,
     incident: Option<Incident>,
     /// Rung 4.
@@ -149,6 +185,9 @@ impl Machine {
             cause,
             target,
             owed,
+            power_fails: None,
+            closed: None,
+            left_alone: None,
             stopping: false,
             incident: open,
             usb_reset: Usable::default(),
@@ -223,11 +262,18 @@ impl Machine {
         match event {
             Event::Seen(view) => {
                 self.view = view;
+                let again = self.left_alone.is_some_and(|at| now >= at + LEFT_ALONE);
+                if again || self.view.silent_for < SILENT {
+                    self.left_alone = None;
+                }
                 // While it is cut off, whoever else is on the bus is not the one.
                 if let Some(stick) = self.view.best_stick()
                     && self.incident.is_none()
                 {
                     self.target = Some(stick.clone());
+                }
+                if self.incident.is_none() && self.view.is_steady(STEADY) {
+                    self.ladder = self.ladder.fresh();
                 }
                 self.turn(now)
             }
@@ -266,7 +312,7 @@ impl Machine {
         }
         match self.state.clone() {
             State::Watching if self.owed => self.restore(now),
-            State::Watching => match self.view.trouble() {
+            State::Watching => match self.trouble() {
                 Some(cause) => self.open(now, cause),
                 None if self.wants_to_know() => self.assess(now),
                 None => Vec::new(),
@@ -281,6 +327,8 @@ impl Machine {
                     if now >= until { self.restore(now) } else { Vec::new() }
                 } else if self.solved() {
                     self.close(now, "the stick is back")
+                } else if self.is_held() {
+                    self.leave(now)
                 } else if now >= until {
                     self.next(now)
                 } else {
@@ -311,7 +359,14 @@ impl Machine {
         if let Some(stuck) = &self.view.stuck {
             self.target = Some(stuck.stick.clone());
         }
-        self.ladder = Ladder::default();
+        if self.closed.is_none_or(|at| now >= at + RELAPSE) {
+            self.ladder = self.ladder.fresh();
+        }
+        self.ladder.restart_again();
+        // Refused by what was plugged in then; only a trial is remembered.
+        if self.power_cycle.usable == Some(false) && !self.power_cycle.tried {
+            self.forget_power();
+        }
         self.incident = Some(Incident {
             cause: cause.words(&self.view),
             stick: self.target.as_ref().map(|stick| format!("{} {}", stick.port, stick.id)),
@@ -330,6 +385,7 @@ impl Machine {
         self.state = State::Watching;
         self.cause = None;
         self.denied = None;
+        self.closed = Some(now);
         let Some(mut incident) = self.incident.take() else { return Vec::new() };
         incident.finish(now.as_millis(), "helped");
         incident.ended = Some((self.ledger.boots, now.as_millis()));
@@ -338,7 +394,7 @@ impl Machine {
     }
 
     fn solved(&self) -> bool {
-        self.view.trouble().is_none()
+        self.trouble().is_none()
             && (self.view.progress.is_good() || matches!(self.cause, Some(Cause::Silent)))
     }
 
@@ -355,13 +411,16 @@ impl Machine {
         }
         if rung == 5 && self.view.present && self.power_cycle.usable != Some(true) {
             // Gone when it was off, and there again: the proof of rung 5.
-            self.power_cycle = Usable { usable: Some(true), reason: String::new() };
+            self.power_cycle = Usable::yes();
         }
         if self.solved() {
             return self.close(now, "the stick is back");
         }
+        if self.is_held() {
+            return self.leave(now);
+        }
         let again = self.view.stuck.as_ref().is_some_and(|stuck| stuck.since > since);
-        let trouble = self.view.trouble();
+        let trouble = self.trouble();
         let over = now >= until;
         if again || ((over || patient) && trouble.is_some()) {
             self.finish(now, if self.view.present { "did not help" } else { "the device did not come back" });
@@ -383,11 +442,20 @@ impl Machine {
         if self.owed {
             return self.restore(now);
         }
+        // A dialer that has been stopped meanwhile leaves its last call for help behind.
+        self.cause = self.trouble().or(self.cause);
+        if self.is_held() {
+            return self.leave(now);
+        }
         let cause = self.cause.unwrap_or(Cause::Silent);
-        let reset = self.view.present && self.usb_reset.usable != Some(false);
-        let power = self.target.is_some() && self.power_cycle.usable != Some(false);
+        let held = self.view.held;
+        let means = Means {
+            reset: self.view.present && self.usb_reset.usable != Some(false) && !held,
+            power: self.target.is_some() && self.power_cycle.usable != Some(false) && !held,
+            proven: self.power_cycle.usable == Some(true),
+        };
         let port = self.target.as_ref().map(|stick| stick.port.clone()).unwrap_or_default();
-        match self.ladder.next(now, cause, reset, power) {
+        match self.ladder.next(now, cause, means) {
             Next::Restart => self.rung_work(now, 4, "restart the dialer", Job::RestartDialer),
             Next::Reset => self.rung_work(now, 4, "USB reset", Job::Ping(port)),
             Next::Cycle => {
@@ -403,72 +471,7 @@ impl Machine {
         }
     }
 
-    fn reboot(&mut self, now: Monotonic) -> Vec<Action> {
-        let service_s = self.view.service_s;
-        let next = self.ledger.next(service_s);
-        self.denied = if !self.view.durable {
-            Some("the data partition is not there: reboots could not be counted".to_owned())
-        } else if next > service_s {
-            let today = self.ledger.today(service_s);
-            let minutes = (next - service_s).div_ceil(60);
-            Some(format!("{today} reboots in the last day; the next one is allowed in {minutes} min"))
-        } else {
-            None
-        };
-        if self.denied.is_some() {
-            return self.cool(now);
-        }
-        self.ledger.count(service_s);
-        self.ladder.rebooted();
-        self.begin(now, 6, "reboot");
-        self.state = State::Working { job: Job::Reboot, by: now + Job::Reboot.limit() + OVERDUE };
-        // On disk first: a reboot that is not counted has no end.
-        vec![Action::SaveLedger(self.ledger.clone()), Action::Record, Action::Work(Job::Reboot)]
-    }
-
-    fn cool(&mut self, now: Monotonic) -> Vec<Action> {
-        let pause = self.ladder.round_over();
-        self.state = State::Cooling { until: now + pause };
-        vec![Action::Record]
-    }
-
-    fn rung_work(&mut self, now: Monotonic, rung: u8, action: &str, job: Job) -> Vec<Action> {
-        self.begin(now, rung, action);
-        let mut actions = vec![Action::Record];
-        actions.extend(self.work(now, job));
-        actions
-    }
-
-    fn work(&mut self, now: Monotonic, job: Job) -> Vec<Action> {
-        self.owed |= matches!(job, Job::PowerOff(_));
-        self.state = State::Working { by: now + job.limit() + OVERDUE, job: job.clone() };
-        vec![Action::Work(job)]
-    }
-
-    /// Power back, if any is owed.
-    fn restore(&mut self, now: Monotonic) -> Vec<Action> {
-        if self.owed { self.work(now, Job::PowerOn) } else { Vec::new() }
-    }
-
-    fn begin(&mut self, now: Monotonic, rung: u8, action: &str) {
-        let boot = self.ledger.boots;
-        if let Some(incident) = &mut self.incident {
-            let action = action.to_owned();
-            incident.begin(Step { rung, action, boot, started_ms: now.as_millis(), ..Step::default() });
-        }
-    }
-
-    fn finish(&mut self, now: Monotonic, outcome: &str) {
-        if let Some(incident) = &mut self.incident {
-            incident.finish(now.as_millis(), outcome);
-        }
-    }
-
-    fn verify_for(&mut self, now: Monotonic, rung: u8, time: Duration) -> Vec<Action> {
-        self.state = State::Verifying { rung, since: now, until: now + time, patient: false };
-        vec![Action::Record]
-    }
-
+    /// A person's wish ends everything but a silent dialer.
     /// A port was left off by somebody who is not there any more.
     pub fn owe(&mut self) {
         self.owed = true;
@@ -481,7 +484,7 @@ impl Machine {
 
     /// Takes over what was learned earlier.
     pub fn learn_useless(&mut self, reason: String) {
-        self.power_cycle = Usable { usable: Some(false), reason };
+        self.power_cycle = Usable::no(reason, true);
     }
 
     /// Takes the service clock's count of boots along.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::incidents::Incident;
+use crate::incidents::{Incident, Step};
 use crate::ledger::{DAY, MOST_A_DAY};
 use proptest::prelude::*;
 
@@ -10,6 +10,7 @@ fn stick() -> Stick {
 }
 
 /// A box with a stick that is cured by nothing, or by some rung.
+#[expect(clippy::struct_excessive_bools, reason = "faults that come and go by themselves")]
 struct World {
     machine: Machine,
     now: Monotonic,
@@ -21,11 +22,19 @@ struct World {
     /// The hub cuts the power.
     hub: Hub,
     off: bool,
+    /// The hub does not take the request to switch on.
+    power_fails: bool,
+    /// Somebody else has the lock.
+    busy: bool,
+    /// A person stopped the dialer.
+    stopped: bool,
     /// The stick is off the bus for good.
     gone: bool,
     cycles: u32,
     log: Vec<(u64, Job)>,
     closed: Vec<Incident>,
+    /// What met somebody else with the lock.
+    met: Vec<u64>,
     saved: usize,
 }
 
@@ -56,10 +65,14 @@ impl World {
             cured_after: None,
             hub: Hub::Cuts,
             off: false,
+            power_fails: false,
+            busy: false,
+            stopped: false,
             gone: false,
             cycles: 0,
             log: Vec::new(),
             closed: Vec::new(),
+            met: Vec::new(),
             saved: 0,
         };
         world.run(5);
@@ -95,10 +108,13 @@ impl World {
 
     fn work(&mut self, job: Job) {
         self.log.push((self.now.as_millis() / 1000, job.clone()));
-        assert!(!self.off || job == Job::PowerOn, "{job:?} while the port is off");
+        assert!(!self.off || matches!(job, Job::PowerOn | Job::Reboot), "{job:?} while the port is off");
         let ok = || Answer::Done(String::new());
         let answer = match &job {
             Job::Ping(_) if !self.alive => Answer::Failed("timeout".into()),
+            Job::PowerOff(_) | Job::Reset(_) if self.busy => Answer::Busy,
+            Job::RestartDialer if self.stopped => Answer::Refused("stopped".into()),
+            Job::PowerOn if self.power_fails => Answer::Failed("pipe error".into()),
             Job::PowerOff(_) => match self.hub {
                 Hub::Cuts => {
                     self.off = true;
@@ -124,6 +140,9 @@ impl World {
             }
             _ => ok(),
         };
+        if answer == Answer::Busy {
+            self.met.push(self.now.as_millis() / 1000);
+        }
         self.now = self.now + Duration::from_secs(1);
         self.event(Event::Done(job, answer));
     }
@@ -136,6 +155,10 @@ impl World {
             let view = self.view.clone();
             self.event(Event::Seen(view));
         }
+    }
+
+    fn did_done(&self, wanted: impl Fn(&Job) -> bool) -> Vec<u64> {
+        self.did(wanted).into_iter().filter(|at| !self.met.contains(at)).collect()
     }
 
     fn did(&self, wanted: impl Fn(&Job) -> bool) -> Vec<u64> {
@@ -328,6 +351,137 @@ fn without_a_disk_there_is_no_reboot() {
     assert!(world.machine.denied().unwrap().contains("data partition"));
 }
 
+#[test]
+fn power_that_does_not_come_back_ends_in_a_reboot() {
+    let mut world = World::new();
+    world.power_fails = true;
+    world.hang();
+    let begin = world.now.as_millis() / 1000;
+    world.run(3600);
+    let reboots = world.did(|job| *job == Job::Reboot);
+    assert!(reboots[0] <= begin + 240, "{reboots:?} {begin}");
+    assert!(reboots.len() <= MOST_A_DAY);
+    world.power_fails = false;
+    world.cured_after = Some(1);
+    world.run(REBOOT_TAKES.as_secs() + 120);
+    assert!(!world.off);
+}
+
+#[test]
+fn a_stick_that_relapses_is_power_cycled_and_not_reset_again_and_again() {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.hang();
+        world.alive = true;
+        world.run(3);
+        // It answers, and goes no further.
+        world.cure();
+        world.run(20);
+    }
+    assert_eq!(world.did(|job| matches!(job, Job::Reset(_))).len(), 1);
+    assert!(!world.did(is_off).is_empty());
+    world.view.progress = Progress::Online;
+    world.view.progress_for = STEADY;
+    world.run(60);
+    world.hang();
+    world.alive = true;
+    world.run(3);
+    assert_eq!(world.did(|job| matches!(job, Job::Reset(_))).len(), 2, "cured in between");
+}
+
+#[test]
+fn a_dead_stick_is_reset_all_the_same_where_nothing_better_works() {
+    let mut world = World::new();
+    world.hub = Hub::Useless;
+    world.hang();
+    world.run(20);
+    assert_eq!(world.did(|job| matches!(job, Job::Reset(_))).len(), 1);
+}
+
+#[test]
+fn a_person_who_switches_the_port_off_ends_the_incident() {
+    let mut world = World::new();
+    world.hang();
+    world.run(200);
+    while world.off {
+        world.run(1);
+    }
+    world.view.held = true;
+    world.view.present = false;
+    world.run(60);
+    let done = world.log.len();
+    world.run(7200);
+    assert_eq!(world.log.len(), done);
+    assert_eq!(world.closed.len(), 1);
+    world.view.silent_for = SILENT;
+    world.run(60);
+    assert_eq!(world.did(|job| *job == Job::RestartDialer).len(), 1, "but not from a dialer that is silent");
+    assert!(world.did(is_off).len() <= 3);
+}
+
+#[test]
+fn who_switches_just_then_is_waited_for_and_not_counted() {
+    let mut world = World::new();
+    world.busy = true;
+    world.hang();
+    world.run(600);
+    assert!(world.did(|job| matches!(job, Job::PowerOn | Job::Reboot)).is_empty());
+    assert!(world.machine.is_quiet());
+    world.busy = false;
+    world.cured_after = Some(1);
+    world.run(30);
+    assert_eq!(world.closed.len(), 1);
+}
+
+#[test]
+fn a_stick_that_was_pulled_costs_no_reboot_where_power_cycles_work() {
+    let mut world = World::new();
+    world.cured_after = Some(1);
+    world.hang();
+    world.run(30);
+    assert_eq!(world.machine.power_cycle.usable, Some(true));
+    world.view.progress = Progress::Absent;
+    world.view.present = false;
+    world.gone = true;
+    world.cured_after = None;
+    world.view.progress_for = GONE;
+    world.run(DAY);
+    assert!(world.did(|job| *job == Job::Reboot).is_empty());
+}
+
+#[test]
+fn a_dialer_that_a_person_stopped_is_left_alone() {
+    let mut world = World::new();
+    world.stopped = true;
+    world.view.silent_for = SILENT;
+    world.run(DAY);
+    assert_eq!(
+        world.log.len(),
+        world.did(|job| *job == Job::RestartDialer || matches!(job, Job::Assess(_))).len()
+    );
+    assert!(world.machine.incident().is_none() && world.closed.is_empty());
+    world.view.silent_for = Duration::ZERO;
+    world.run(5);
+    world.stopped = false;
+    world.view.silent_for = SILENT;
+    world.run(600);
+    assert!(!world.did(is_off).is_empty(), "started, and hangs");
+}
+
+#[test]
+fn a_dialer_stopped_in_the_middle_ends_the_incident() {
+    let mut world = World::new();
+    world.hang();
+    world.run(100);
+    world.stopped = true;
+    world.view.silent_for = SILENT;
+    world.run(200);
+    let done = world.did(is_off).len();
+    world.run(DAY);
+    assert_eq!(world.did(is_off).len(), done);
+    assert_eq!(world.closed[0].outcome, "the dialer was stopped");
+}
+
 #[derive(Clone, Debug)]
 enum Fate {
     Hang,
@@ -336,6 +490,8 @@ enum Fate {
     Silence,
     Hub(u8),
     Hold(bool),
+    PowerFails(bool),
+    Busy(bool),
     Wait(u16),
 }
 
@@ -347,6 +503,8 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         Just(Fate::Silence),
         (0u8..3).prop_map(Fate::Hub),
         any::<bool>().prop_map(Fate::Hold),
+        any::<bool>().prop_map(Fate::PowerFails),
+        any::<bool>().prop_map(Fate::Busy),
         (1u16..4000).prop_map(Fate::Wait),
         (1u16..40).prop_map(Fate::Wait),
     ];
@@ -374,6 +532,8 @@ proptest! {
                 Fate::Silence => world.view.silent_for = SILENT,
                 Fate::Hub(n) => world.hub = [Hub::Cuts, Hub::Useless, Hub::Fails][usize::from(n)],
                 Fate::Hold(held) => world.view.held = held,
+                Fate::PowerFails(fails) => world.power_fails = fails,
+                Fate::Busy(busy) => world.busy = busy,
                 Fate::Wait(seconds) => world.run(seconds.into()),
             }
         }
@@ -382,23 +542,25 @@ proptest! {
             let day = reboots.iter().filter(|at| **at >= *first && **at < first + DAY).count();
             prop_assert!(day <= MOST_A_DAY, "{reboots:?}");
         }
-        let resets = world.did(|job| matches!(job, Job::Reset(_)));
-        let on = world.did(|job| *job == Job::PowerOn);
-        // An incident of its own begins with a clean slate; within one the cool-downs hold, and off
-        // follows on no sooner than enumeration takes unless it was solved in between.
-        prop_assert!(on.len() >= world.did(is_off).len() || world.machine.next_deadline().is_some());
-        prop_assert!(resets.windows(2).all(|pair| pair[0] <= pair[1]));
         // The stick hangs for good, the hub works: power is cycled again within the longest pause.
         world.view.held = false;
         world.view.silent_for = Duration::ZERO;
         world.view.present = true;
         world.gone = false;
         world.hub = Hub::Cuts;
+        world.power_fails = false;
+        world.busy = false;
+        // A reboot that does not happen is waited for, and then the power's turn comes.
+        world.run(REBOOT_TAKES.as_secs() + 120);
+        prop_assert!(!world.off || matches!(world.machine.state(), State::Off { .. }), "power is back");
         world.hang();
         world.machine.forget_power();
         let before = world.did(is_off).len();
         world.run(2 * 3600);
         prop_assert!(world.did(is_off).len() > before);
+        // The cool-down is the stick's, not the incident's. An attempt that met another is none.
+        let resets = world.did_done(|job| matches!(job, Job::Reset(_)));
+        prop_assert!(resets.windows(2).all(|pair| pair[1] >= pair[0] + 60), "{:?}", resets);
         world.cure();
         // A reboot that did not happen is waited for that long.
         world.run(REBOOT_TAKES.as_secs() + 120);

@@ -43,6 +43,16 @@ pub enum Refusal {
         /// Why.
         because: String,
     },
+    /// The hub did not say.
+    #[error("hub {hub} does not say how it powers {port}: {because}; try again")]
+    Unknown {
+        /// The port.
+        port: String,
+        /// Its hub.
+        hub: String,
+        /// Why.
+        because: String,
+    },
     /// Something else would lose power that must not.
     #[error(
         "{port} is not switched off: {device} loses its power with it, and that carries {what}; move it to another hub"
@@ -117,7 +127,10 @@ fn elsewhere(
         Some(known) => (known.power, format!("what is known of the {}", known.name)),
         None => match characteristics(hub) {
             Ok(bits) => (Power::from_characteristics(bits, hub.ports), "the hub's descriptor".to_owned()),
-            Err(error) => return Err(fixed(format!("hub {} does not say how: {error}", hub.name))),
+            // A timeout now says nothing of the next time.
+            Err(because) => {
+                return Err(Refusal::Unknown { port: port.name(), hub: hub.name.clone(), because });
+            }
         },
     };
     match power {

@@ -22,6 +22,9 @@ pub enum SwitchError {
     /// Without the note a crash would leave it off for ever.
     #[error("note what is switched off: {0}; nothing was switched")]
     Note(io::Error),
+    /// One note, one port: the second would be off with nobody to remember it.
+    #[error("{0} is off already; switch it on first (`hub-reset on`)")]
+    Another(String),
     /// The kernel's switch.
     #[error("write {path}: {source}{}", permission(.source))]
     Kernel {
@@ -72,6 +75,9 @@ impl<U: Usb> Switch<'_, U> {
     /// # Errors
     /// See [`SwitchError`]; part of it may be off: call [`Switch::on`].
     pub fn off(&self, plan: &Plan, held: bool) -> Result<(), SwitchError> {
+        if let Some(other) = Hold::new(self.root).read().filter(|off| off.target != plan.target) {
+            return Err(SwitchError::Another(other.target));
+        }
         let off = Off {
             target: plan.target.clone(),
             ports: plan.switch.iter().map(Port::name).collect(),
@@ -103,7 +109,7 @@ impl<U: Usb> Switch<'_, U> {
         Ok(())
     }
 
-    /// Switches on, every port even if one fails, and forgets that they were off.
+    /// Switches on, every port even if one fails, and forgets that these were off.
     ///
     /// # Errors
     /// The first that failed; then the note stays, for whoever tries next.
@@ -120,8 +126,15 @@ impl<U: Usb> Switch<'_, U> {
         if let Some(error) = first {
             return Err(error);
         }
-        Hold::new(self.root).clear();
-        Ok(())
+        let hold = Hold::new(self.root);
+        let Some(mut off) = hold.read() else { return Ok(()) };
+        let names: Vec<String> = ports.iter().map(Port::name).collect();
+        off.ports.retain(|port| !names.contains(port));
+        if off.ports.is_empty() {
+            hold.clear();
+            return Ok(());
+        }
+        hold.note(&off).map_err(SwitchError::Note)
     }
 
     /// Waits until a device is at `name`.

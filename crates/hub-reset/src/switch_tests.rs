@@ -114,3 +114,16 @@ fn the_kernels_switch_is_preferred() {
     assert_eq!(fs::read_to_string(&attribute).unwrap(), "1");
     assert!(hub.log.borrow().is_empty());
 }
+
+#[test]
+fn a_second_port_is_not_switched_off_and_another_one_on_forgets_nothing() {
+    let (_dir, root, hub) = bench(true, false);
+    let switch = Switch { root: &root, usb: &hub };
+    switch.off(&plan(&["1-1.1"]), true).unwrap();
+    let other = Plan { target: "1-1.2".into(), ..plan(&["1-1.2"]) };
+    assert!(matches!(switch.off(&other, true), Err(SwitchError::Another(_))));
+    assert_eq!(*hub.log.borrow(), [(1, false)]);
+    switch.on(&other.switch).unwrap();
+    assert_eq!(Hold::new(&root).read().unwrap().ports, ["1-1.1"]);
+    switch.off(&plan(&["1-1.1"]), true).unwrap();
+}

@@ -14,7 +14,7 @@ use sysio::{Monotonic, Root};
 use crate::boards::Boards;
 use crate::plan::{self, Plan, Refusal};
 use crate::store;
-use crate::switch::Switch;
+use crate::switch::{Switch, SwitchError};
 use crate::topology::Topology;
 use crate::usb::{LibUsb, Usb};
 
@@ -81,8 +81,7 @@ impl Job {
             Self::Reset(port) => own(&[WORD, "reset", port]),
             Self::PowerOff(port) => own(&[WORD, "off", port]),
             Self::PowerOn => own(&[WORD, "on", "-"]),
-            // SIGKILL: a process that hangs does not listen to less; systemd starts the next one.
-            Self::RestartDialer => other(&["systemctl", "kill", "--signal=SIGKILL", "modem-dialer.service"]),
+            Self::RestartDialer => own(&[WORD, "restart-dialer", "-"]),
             Self::Reboot => other(&["systemctl", "reboot"]),
             Self::Manual(verb) => own(&[verb]),
         }
@@ -97,8 +96,22 @@ pub enum Answer {
     Done(String),
     /// Not this time.
     Failed(String),
-    /// Never on this hardware.
+    /// Tried, and it does not work on this hardware.
     Useless(String),
+    /// Not as things are: nothing was tried.
+    Refused(String),
+    /// Somebody else is at it: nothing was done.
+    Busy,
+}
+
+impl Answer {
+    /// What it says, for people.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Done(text) | Self::Failed(text) | Self::Useless(text) | Self::Refused(text) => text,
+            Self::Busy => "somebody else is switching ports",
+        }
+    }
 }
 
 /// A worker under way.
@@ -177,6 +190,7 @@ pub fn work(root: &Root, verb: &str, port: &str) -> Answer {
         "reset" => on_device(root, port, |device| LibUsb.reset(device)),
         "off" => off(root, port),
         "on" => restore(root),
+        "restart-dialer" => restart_dialer(),
         _ => Answer::Failed(format!("unknown work {verb:?}")),
     }
 }
@@ -189,14 +203,65 @@ pub fn find_plan(root: &Root, port: &str) -> Result<Plan, Refusal> {
     let characteristics =
         |hub: &crate::topology::Device| LibUsb.characteristics(hub).map_err(|e| e.to_string());
     let (boards, _) = Boards::load(root);
-    plan::plan(&Topology::read(root), &boards, &store::modem_ids(root), &characteristics, port)
+    plan::plan(&Topology::read(root), &boards, &modem_ids(root), &characteristics, port)
+}
+
+/// What the files know, and what the dialer uses although no file knows it.
+fn modem_ids(root: &Root) -> Vec<String> {
+    let verdict = snapshot::boot_id(root).map_or(snapshot::Verdict::Missing, |boot| {
+        snapshot::read(root, "modem-dialer", &boot, sysio::clock::now())
+    });
+    let mut ids = store::modem_ids(root);
+    ids.extend(crate::dialer::Dialer::read(&verdict).ids);
+    ids.extend(store::Store::new(root).memory().stick.map(|stick| stick.id));
+    ids.retain(|id| !id.is_empty());
+    ids
 }
 
 fn refused(refusal: &Refusal) -> Answer {
     match refusal {
-        Refusal::NoPort(_) => Answer::Failed(refusal.to_string()),
-        _ => Answer::Useless(refusal.to_string()),
+        Refusal::NoPort(_) | Refusal::Unknown { .. } => Answer::Failed(refusal.to_string()),
+        _ => Answer::Refused(refusal.to_string()),
     }
+}
+
+const DIALER: &str = "modem-dialer.service";
+
+fn restart_dialer() -> Answer {
+    let state = match manager(&["show", "--property=ActiveState", "--value", DIALER]) {
+        Ok(state) => state,
+        Err(why) => return Answer::Failed(why),
+    };
+    let words: &[&str] = match what_restarts(state.trim()) {
+        Some(words) => words,
+        None => {
+            return Answer::Refused(format!(
+                "{DIALER} was stopped; its stick is left alone until it is started"
+            ));
+        }
+    };
+    manager(words).map_or_else(Answer::Failed, Answer::Done)
+}
+
+/// By the state of the unit (`ActiveState`, org.freedesktop.systemd1(5)); a unit that somebody stopped
+/// stays so.
+fn what_restarts(state: &str) -> Option<&'static [&'static str]> {
+    match state {
+        "inactive" | "deactivating" => None,
+        "failed" => Some(&["--no-block", "start", DIALER]),
+        // SIGKILL: a process that hangs does not listen to less; systemd starts the next one.
+        _ => Some(&["kill", "--signal=SIGKILL", DIALER]),
+    }
+}
+
+/// This worker's own deadline is the command's.
+fn manager(words: &[&str]) -> Result<String, String> {
+    let output =
+        Command::new("systemctl").args(words).output().map_err(|error| format!("run systemctl: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("systemctl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 fn on_device(
@@ -221,6 +286,7 @@ fn off(root: &Root, port: &str) -> Answer {
     };
     match (Switch { root, usb: &LibUsb }).off(&plan, false) {
         Ok(()) => Answer::Done(plan.by),
+        Err(SwitchError::Another(_)) => Answer::Busy,
         Err(error) if error.is_proof_of_uselessness() => Answer::Useless(error.to_string()),
         Err(error) => Answer::Failed(error.to_string()),
     }
@@ -240,6 +306,13 @@ pub fn restore(root: &Root) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stopped_dialer_is_not_started_and_a_failed_one_is() {
+        assert_eq!(what_restarts("inactive"), None);
+        assert_eq!(what_restarts("failed").unwrap()[1], "start");
+        assert!(["active", "activating"].iter().all(|state| what_restarts(state).unwrap()[0] == "kill"));
+    }
 
     #[test]
     fn a_worker_that_was_given_up_is_kept_until_it_has_ended() {

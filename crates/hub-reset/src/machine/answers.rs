@@ -2,8 +2,11 @@
 
 use sysio::Monotonic;
 
-use super::types::Action;
-use super::{AFTER_CYCLE, AFTER_RESET, AFTER_RESTART, Machine, POWER_RETRY, REBOOT_TAKES, State, Usable};
+use super::types::{Action, Cause};
+use super::{
+    AFTER_CYCLE, AFTER_RESET, AFTER_RESTART, BUSY, Machine, POWER_FAILS, POWER_RETRY, POWER_RETRY_MOST,
+    REBOOT_TAKES, State, Usable,
+};
 use crate::worker::{Answer, Job};
 
 impl Machine {
@@ -20,24 +23,35 @@ impl Machine {
             Job::Assess(_) => self.assessed(answer),
             Job::RestartDialer => match answer {
                 Answer::Done(_) => self.verify_for(now, 4, AFTER_RESTART),
-                Answer::Failed(why) | Answer::Useless(why) => self.failed(now, &why),
+                Answer::Refused(why) => self.dialer_stopped(now, &why),
+                answer => self.failed(now, answer.why()),
             },
             Job::Ping(port) => match answer {
                 Answer::Done(_) => {
                     let port = port.clone();
                     self.work(now, Job::Reset(port))
                 }
+                // Little hope, and nothing better.
+                _ if self.power_cycle.usable == Some(false) => {
+                    let port = port.clone();
+                    self.work(now, Job::Reset(port))
+                }
                 // A reset would only keep the hub's lock for half a minute, and rung 5 waiting.
-                Answer::Failed(why) | Answer::Useless(why) => {
-                    self.failed(now, &format!("skipped, endpoint 0 is dead: {why}"))
+                answer => {
+                    self.ladder.reset_skipped();
+                    self.failed(now, &format!("skipped, endpoint 0 is dead: {}", answer.why()))
                 }
             },
             Job::Reset(_) => match answer {
                 Answer::Done(_) => {
-                    self.usb_reset = Usable { usable: Some(true), reason: String::new() };
+                    self.usb_reset = Usable::yes();
                     self.verify_for(now, 4, AFTER_RESET)
                 }
-                Answer::Failed(why) | Answer::Useless(why) => self.failed(now, &why),
+                Answer::Busy => {
+                    self.ladder.reset_undone();
+                    self.busy(now)
+                }
+                answer => self.failed(now, answer.why()),
             },
             Job::PowerOff(_) => self.powered_off(now, answer),
             Job::PowerOn => self.powered_on(now, answer),
@@ -46,8 +60,8 @@ impl Machine {
                     self.state = State::Rebooting { until: now + REBOOT_TAKES };
                     Vec::new()
                 }
-                Answer::Failed(why) | Answer::Useless(why) => {
-                    self.finish(now, &why);
+                answer => {
+                    self.finish(now, answer.why());
                     self.cool(now)
                 }
             },
@@ -63,7 +77,7 @@ impl Machine {
         if *job != Job::PowerOn {
             return self.restore(now);
         }
-        if matches!(answer, Answer::Done(_)) {
+        if matches!(answer, Answer::Done(_) | Answer::Busy) {
             self.owed = false;
         } else {
             self.state = State::Cooling { until: now + POWER_RETRY };
@@ -75,9 +89,10 @@ impl Machine {
         self.state = State::Watching;
         self.power_cycle = match answer {
             // Only a cycle that brought a device back is proof.
-            Answer::Done(by) => Usable { usable: None, reason: format!("not tried yet; by {by}") },
-            Answer::Useless(why) => Usable { usable: Some(false), reason: why },
-            Answer::Failed(why) => Usable { usable: None, reason: format!("not known: {why}") },
+            Answer::Done(by) => Usable::unknown(format!("not tried yet; by {by}")),
+            Answer::Useless(why) => Usable::no(why, true),
+            Answer::Refused(why) => Usable::no(why, false),
+            answer => Usable::unknown(format!("not known: {}", answer.why())),
         };
         Vec::new()
     }
@@ -88,16 +103,47 @@ impl Machine {
         self.next(now)
     }
 
+    /// A person stopped the dialer: whatever its stick does is theirs.
+    fn dialer_stopped(&mut self, now: Monotonic, why: &str) -> Vec<Action> {
+        self.left_alone = Some(now);
+        self.finish(now, why);
+        let mut actions = vec![Action::Say(Answer::Refused(why.to_owned()))];
+        if self.incident.as_ref().is_some_and(|incident| incident.steps.len() > 1) {
+            actions.extend(self.close(now, "the dialer was stopped"));
+        } else {
+            self.incident = None;
+            self.close(now, "");
+            actions.push(Action::Record);
+        }
+        actions
+    }
+
+    /// Nothing was switched, so nothing is owed and nothing counts.
+    fn busy(&mut self, now: Monotonic) -> Vec<Action> {
+        self.finish(now, Answer::Busy.why());
+        self.owed = false;
+        self.state =
+            if self.incident.is_some() { State::Cooling { until: now + BUSY } } else { State::Watching };
+        Vec::new()
+    }
+
     fn powered_off(&mut self, now: Monotonic, answer: Answer) -> Vec<Action> {
         match answer {
             Answer::Done(_) => {
                 self.state = State::Off { until: now + self.ladder.off_time() };
                 return if self.stopping { self.restore(now) } else { Vec::new() };
             }
+            Answer::Busy => return self.busy(now),
             Answer::Failed(why) => self.finish(now, &why),
             Answer::Useless(why) => {
                 self.finish(now, &why);
-                self.power_cycle = Usable { usable: Some(false), reason: why };
+                self.power_cycle = Usable::no(why, true);
+                self.ladder.reset_after_all();
+            }
+            Answer::Refused(why) => {
+                self.finish(now, &why);
+                self.power_cycle = Usable::no(why, false);
+                self.ladder.reset_after_all();
             }
         }
         self.ladder.cycle_failed_early();
@@ -107,11 +153,13 @@ impl Machine {
 
     fn powered_on(&mut self, now: Monotonic, answer: Answer) -> Vec<Action> {
         match answer {
-            Answer::Done(_) => self.owed = false,
-            Answer::Failed(why) | Answer::Useless(why) => {
-                self.state = State::Cooling { until: now + POWER_RETRY };
-                return vec![Action::Say(Answer::Failed(format!("power is not back yet: {why}")))];
+            Answer::Done(_) => {
+                self.owed = false;
+                self.power_fails = None;
             }
+            // What is off is on file; when the other is done, what is left is given back.
+            Answer::Busy => return self.busy(now),
+            answer => return self.power_failed(now, answer.why()),
         }
         if self.incident.is_none() {
             // A process before this one had left it off.
@@ -124,5 +172,25 @@ impl Machine {
             self.state = State::Cooling { until: now };
             self.next(now)
         }
+    }
+
+    fn power_failed(&mut self, now: Monotonic, why: &str) -> Vec<Action> {
+        let (since, tries) = self.power_fails.unwrap_or((now, 0));
+        self.power_fails = Some((since, tries + 1));
+        if now >= since + POWER_FAILS && self.incident.is_none() {
+            // Left off by a process before this one; it is on record from now on.
+            let cause = self.view.trouble().unwrap_or(Cause::Gone);
+            return self.open(now, cause);
+        }
+        if now >= since + POWER_FAILS {
+            self.finish(now, &format!("power is not back: {why}"));
+            return self.reboot(now);
+        }
+        self.state =
+            State::Cooling { until: now + (POWER_RETRY * 2u32.pow(tries.min(5))).min(POWER_RETRY_MOST) };
+        if tries > 0 {
+            return Vec::new();
+        }
+        vec![Action::Say(Answer::Failed(format!("power is not back yet: {why}; trying again")))]
     }
 }

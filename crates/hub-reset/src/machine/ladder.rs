@@ -41,6 +41,17 @@ pub(super) enum Next {
     Over,
 }
 
+/// What there is to use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Means {
+    /// Rung 4 makes sense.
+    pub(super) reset: bool,
+    /// Rung 5 does.
+    pub(super) power: bool,
+    /// And it has worked.
+    pub(super) proven: bool,
+}
+
 /// The memory of one incident.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ladder {
@@ -53,9 +64,13 @@ pub(super) struct Ladder {
     cycles_in_all: usize,
     reboots: usize,
     last_reset: Option<Monotonic>,
+    /// The one before, should this one not happen.
+    reset_before: Option<Monotonic>,
     last_power_on: Option<Monotonic>,
     /// The power went off as asked.
     off_worked: bool,
+    /// Rung 4 was left out for rung 5.
+    skipped: bool,
 }
 
 impl Ladder {
@@ -65,28 +80,58 @@ impl Ladder {
         self.cycles_in_all = incident.steps.iter().filter(|step| step.rung == 5).count();
     }
 
+    /// For another incident; the devices' own cool-downs go on.
+    pub(super) fn fresh(&self) -> Self {
+        Self { last_reset: self.last_reset, last_power_on: self.last_power_on, ..Self::default() }
+    }
+
+    /// A dialer that is silent again is started again, whatever else was tried.
+    pub(super) fn restart_again(&mut self) {
+        self.tried.retain(|what| *what != Next::Restart);
+    }
+
+    /// No reset was done, for the better rung's sake.
+    pub(super) fn reset_skipped(&mut self) {
+        self.skipped = true;
+        self.last_reset = self.reset_before;
+    }
+
+    /// The better rung turned out to be none.
+    pub(super) fn reset_after_all(&mut self) {
+        if std::mem::take(&mut self.skipped) {
+            self.tried.retain(|what| *what != Next::Reset);
+        }
+    }
+
+    /// It was not done, and is still to do.
+    pub(super) fn reset_undone(&mut self) {
+        self.reset_skipped();
+        self.reset_after_all();
+    }
+
     pub(super) fn off_time(&self) -> Duration {
         OFF_TIMES[self.cycles.min(CYCLES - 1)]
     }
 
-    /// What comes next in this round. `reset` and `power`: whether these rungs make sense.
-    pub(super) fn next(&mut self, now: Monotonic, cause: Cause, reset: bool, power: bool) -> Next {
+    /// What comes next in this round.
+    pub(super) fn next(&mut self, now: Monotonic, cause: Cause, means: Means) -> Next {
         if cause == Cause::Silent && self.first(Next::Restart) {
             return Next::Restart;
         }
         let rested = self.last_reset.is_none_or(|at| now >= at + RESET_COOL_DOWN);
-        if reset && self.first(Next::Reset) && rested {
+        if means.reset && self.first(Next::Reset) && rested {
+            self.reset_before = self.last_reset;
             self.last_reset = Some(now);
             return Next::Reset;
         }
-        if power && self.cycles < CYCLES {
+        if means.power && self.cycles < CYCLES {
             if let Some(at) = self.last_power_on.map(|at| at + CYCLE_COOL_DOWN).filter(|at| *at > now) {
                 return Next::Wait(at);
             }
             self.off_worked = true;
             return Next::Cycle;
         }
-        if self.is_time_to_reboot(cause, power) && self.first(Next::Reboot) {
+        if self.is_time_to_reboot(cause, means) && self.first(Next::Reboot) {
             return Next::Reboot;
         }
         Next::Over
@@ -102,10 +147,15 @@ impl Ladder {
     }
 
     /// Not for a stick that is simply not there, or nothing but a CD-ROM, more than once: somebody may
-    /// have pulled it, and the box has other work.
-    fn is_time_to_reboot(&self, cause: Cause, power: bool) -> bool {
-        let again = !matches!(cause, Cause::Gone | Cause::CdRom) || self.reboots == 0;
-        again && if power { self.cycles_in_all >= CYCLES } else { self.round >= ROUNDS_WITHOUT_POWER }
+    /// have pulled it, and the box has other work. One that is not there although power was cut and
+    /// given back was pulled.
+    fn is_time_to_reboot(&self, cause: Cause, means: Means) -> bool {
+        let again = match cause {
+            Cause::Gone => self.reboots == 0 && !means.proven,
+            Cause::CdRom => self.reboots == 0,
+            Cause::Silent | Cause::Stuck => true,
+        };
+        again && if means.power { self.cycles_in_all >= CYCLES } else { self.round >= ROUNDS_WITHOUT_POWER }
     }
 
     pub(super) fn rebooted(&mut self) {

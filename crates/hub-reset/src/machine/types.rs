@@ -42,6 +42,8 @@ pub enum Progress {
     Tries,
     /// The stick answers.
     Answers,
+    /// It is online, or could be at once.
+    Online,
     /// It answers, and a person has to do something: nothing here can help.
     Person,
 }
@@ -49,7 +51,7 @@ pub enum Progress {
 impl Progress {
     /// The stick is alive.
     pub fn is_good(self) -> bool {
-        matches!(self, Self::Answers | Self::Person)
+        matches!(self, Self::Answers | Self::Online | Self::Person)
     }
 }
 
@@ -87,12 +89,17 @@ impl View {
         self.stuck.as_ref().map(|stuck| &stuck.stick).or(self.stick.as_ref())
     }
 
+    pub(super) fn is_steady(&self, time: Duration) -> bool {
+        self.progress == Progress::Online && self.progress_for >= time && self.trouble().is_none()
+    }
+
     pub(super) fn trouble(&self) -> Option<Cause> {
-        if self.held {
-            return None;
-        }
         if self.silent_for >= SILENT {
             return Some(Cause::Silent);
+        }
+        // A dialer without its stick has nothing else to say.
+        if self.held {
+            return None;
         }
         if self.stuck.is_some() {
             return Some(Cause::Stuck);
