@@ -48,6 +48,19 @@ impl Registration {
         })
     }
 
+    /// What counts for data, of what the stick says of voice, of packets (2G and 3G) and of LTE and later.
+    ///
+    /// A stick at home for voice can be abroad for data, and the data are what costs: where packets are
+    /// registered, that decides. Some sticks tell of voice alone.
+    pub fn for_data(circuit: Option<Self>, packet: Option<Self>, evolved: Option<Self>) -> Option<Self> {
+        let known = [evolved, packet, circuit];
+        [Self::Roaming, Self::Home]
+            .into_iter()
+            .find(|wanted| known[..2].contains(&Some(*wanted)))
+            .or(circuit)
+            .or_else(|| known.into_iter().flatten().next())
+    }
+
     /// One word for the snapshot.
     pub fn word(self) -> &'static str {
         match self {
@@ -162,6 +175,23 @@ mod tests {
         assert_eq!(read("+CREG: 2,1,\"1\",\"2\",7,0,0,0"), Some(Registration::Home));
         for urc in ["+CREG: 1", "+CREG: 1,\"00A1\",\"01C2\"", "+CREG: 1,00A1,01C2", "+CREG: 5,1234,01C2"] {
             assert_eq!(read(urc), None, "{urc}");
+        }
+    }
+
+    #[test]
+    fn where_data_are_registered_decides_and_not_where_voice_is() {
+        use Registration::{Denied, Home, Idle, Roaming, Searching};
+        for (circuit, packet, evolved, counts) in [
+            (Some(Home), Some(Roaming), None, Some(Roaming)),
+            (Some(Home), None, Some(Roaming), Some(Roaming)),
+            (Some(Roaming), Some(Home), Some(Idle), Some(Home)),
+            (Some(Home), Some(Idle), Some(Idle), Some(Home)),
+            (Some(Home), None, None, Some(Home)),
+            (Some(Denied), Some(Searching), None, Some(Denied)),
+            (None, Some(Searching), None, Some(Searching)),
+            (None, None, None, None),
+        ] {
+            assert_eq!(Registration::for_data(circuit, packet, evolved), counts);
         }
     }
 

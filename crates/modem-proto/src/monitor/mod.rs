@@ -6,6 +6,7 @@
 //!
 //! A person's commands ([`Order`]) go over the same port, between the machine's own.
 
+mod orders;
 mod values;
 
 use std::collections::VecDeque;
@@ -142,6 +143,8 @@ pub struct Monitor {
     received: Option<u64>,
     measurement: Measurement,
     orders: VecDeque<Pending>,
+    /// Whether the answer to an order that was given up may still come: the next order must not get it.
+    unsure: bool,
 }
 
 impl Default for Monitor {
@@ -158,6 +161,7 @@ impl Default for Monitor {
             received: None,
             measurement: Measurement::default(),
             orders: VecDeque::new(),
+            unsure: false,
         }
     }
 }
@@ -225,6 +229,7 @@ impl Monitor {
         self.answered = false;
         self.misses = 0;
         self.refused.clear();
+        self.unsure = false;
         (self.signal_at, self.operator_at) = (now, now);
         let mut actions = self.close("the port is needed for the call, or gone; try again in a moment");
         actions.extend(self.go_on(now));
@@ -240,7 +245,7 @@ impl Monitor {
         };
         match (&self.state, wanted) {
             (State::Closed, true) => self.open(now),
-            (State::Idle { .. }, true) if !self.orders.is_empty() => self.next_order(now),
+            (State::Idle { .. }, true) if !self.orders.is_empty() && !self.unsure => self.next_order(now),
             (State::Idle { .. } | State::Resting { .. }, false) => {
                 self.close("the port is not in use any more; try again in a moment")
             }
@@ -273,6 +278,7 @@ impl Monitor {
         }
         self.answered = false;
         self.misses = 0;
+        self.unsure = false;
         self.state = State::Resting { until: now + REST, why };
         actions
     }
@@ -308,11 +314,13 @@ impl Monitor {
             State::Idle { until } if now >= until => self.turn(now),
             State::Asking { until, .. } if now >= until => self.missed(now, received),
             State::Ordered { until } if now >= until => {
-                let mut actions = self.finish_order(Some("no answer in time".to_owned()));
-                // Whether the stick or only this command is to blame, the next beat tells.
-                self.round.push_front(Question::Alive);
-                actions.extend(self.turn(now));
-                actions
+                // Whether the stick or only this command is to blame, the next question tells. Not at once:
+                // an answer that comes in a pause is nobody's. Opening the port anew would not help, the
+                // stick keeps what it has to say.
+                self.unsure = true;
+                self.round.clear();
+                self.state = State::Idle { until: now + BEAT };
+                self.finish_order(Some("no answer in time".to_owned()))
             }
             State::Resting { until, .. } if now >= until => {
                 self.state = State::Closed;
@@ -325,6 +333,9 @@ impl Monitor {
 
     /// What comes next on an open port.
     fn turn(&mut self, now: Monotonic) -> Vec<Action> {
+        if self.unsure {
+            return self.ask(now, Question::Registration);
+        }
         if self.purpose() == Some(Purpose::Orders) && self.round.is_empty() && self.orders.is_empty() {
             return self.close("");
         }
@@ -342,7 +353,12 @@ impl Monitor {
     fn plan_round(&mut self, now: Monotonic) {
         if now >= self.signal_at {
             self.signal_at = now + SIGNAL_EVERY;
-            self.round.extend([Question::Signal, Question::Registration]);
+            self.round.extend([
+                Question::Signal,
+                Question::Registration,
+                Question::Packet,
+                Question::Evolved,
+            ]);
         }
         if now >= self.operator_at && self.purpose() == Some(Purpose::Call) {
             self.operator_at = now + OPERATOR_EVERY;
@@ -370,18 +386,46 @@ impl Monitor {
             State::Asking { question, .. } => {
                 if response.outcome == Outcome::Ok {
                     self.measurement.learn(now, question, &response.lines);
-                    let deaf = question == Question::Signal && self.measurement.signal_dbm.is_none();
-                    if deaf && !self.refused.contains(&Question::ExtendedSignal) {
-                        self.round.push_front(Question::ExtendedSignal);
-                    }
+                    self.listen_better(question);
                 } else if !self.refused.contains(&question) && question.may_be_refused() {
                     self.refused.push(question);
+                    self.listen_better(question);
+                }
+                if self.round.is_empty() {
+                    self.measurement.settle();
+                }
+                if self.unsure {
+                    return self.on_settling(now, question, response);
                 }
                 self.after(now)
             }
             State::Ordered { .. } => self.on_order_answer(now, response),
             _ => Vec::new(),
         }
+    }
+
+    /// Another way to ask for the signal, where one did not tell it.
+    fn listen_better(&mut self, question: Question) {
+        let ways = [Question::Signal, Question::ExtendedSignal, Question::HuaweiSignal];
+        let Some(asked) = ways.iter().position(|way| *way == question) else { return };
+        if self.measurement.signal_dbm.is_none()
+            && let Some(next) = ways[asked + 1..].iter().find(|way| !self.refused.contains(way))
+        {
+            self.round.push_front(*next);
+        }
+    }
+
+    /// An answer while one may still be owed: only a question that got the lines that belong to it
+    /// shows that there is none. After anything else a pause, in which what comes belongs to nobody.
+    fn on_settling(&mut self, now: Monotonic, question: Question, response: &Response) -> Vec<Action> {
+        if question == Question::Registration && response.outcome == Outcome::Ok && !response.lines.is_empty()
+        {
+            self.unsure = false;
+            return self.after(now);
+        }
+        self.round.clear();
+        self.state = State::Idle { until: now + BEAT };
+        Vec::new()
     }
 
     /// Straight on in a round and with orders, else a pause.
@@ -415,76 +459,7 @@ impl Monitor {
     fn purpose(&self) -> Option<Purpose> {
         self.target.as_ref().map(|(_, purpose)| *purpose)
     }
-
-    fn on_order(&mut self, now: Monotonic, order: Order) -> Vec<Action> {
-        let refuse = |token: String, why: &str| {
-            vec![Action::Done { token, answers: Vec::new(), error: Some(why.to_owned()) }]
-        };
-        if self.target.is_none() {
-            return refuse(order.token, NO_PORT);
-        }
-        if let State::Resting { why, .. } = &self.state {
-            return refuse(
-                order.token,
-                &format!("the port does not answer: {why}; try again in half a minute"),
-            );
-        }
-        if self.orders.len() >= QUEUE {
-            return refuse(order.token, "too many commands are waiting; try again in a moment");
-        }
-        self.orders.push_back(Pending { order, answers: Vec::new(), begin_by: now + PATIENCE });
-        self.go_on(now)
-    }
-
-    fn next_order(&mut self, now: Monotonic) -> Vec<Action> {
-        let Some(pending) = self.orders.front() else { return self.after(now) };
-        let Some(command) = pending.order.commands.get(pending.answers.len()).cloned() else {
-            let mut actions = self.finish_order(None);
-            actions.extend(self.after(now));
-            return actions;
-        };
-        self.state = State::Ordered { until: now + command.limit };
-        vec![Action::Send(command)]
-    }
-
-    fn on_order_answer(&mut self, now: Monotonic, response: &Response) -> Vec<Action> {
-        let ok = response.outcome == Outcome::Ok;
-        if let Some(pending) = self.orders.front_mut()
-            && let Some(command) = pending.order.commands.get(pending.answers.len())
-        {
-            pending.answers.push((command.clone(), response.clone()));
-        }
-        if ok {
-            return self.next_order(now);
-        }
-        let mut actions = self.finish_order(None);
-        actions.extend(self.after(now));
-        actions
-    }
-
-    fn finish_order(&mut self, error: Option<String>) -> Vec<Action> {
-        let done = self.orders.pop_front();
-        done.map(|pending| Action::Done { token: pending.order.token, answers: pending.answers, error })
-            .into_iter()
-            .collect()
-    }
-
-    /// Orders that waited too long for their turn.
-    fn give_up_orders(&mut self, now: Monotonic) -> Vec<Action> {
-        let begun = usize::from(matches!(self.state, State::Ordered { .. }));
-        let mut actions = Vec::new();
-        while self.orders.get(begun).is_some_and(|pending| now >= pending.begin_by) {
-            let late = self.orders.remove(begun);
-            let error = Some("its turn did not come in time; the stick is slow or hangs".to_owned());
-            actions.extend(late.map(|p| Action::Done { token: p.order.token, answers: p.answers, error }));
-        }
-        actions
-    }
 }
-
-/// What an order is told when nothing is followed.
-const NO_PORT: &str = "the stick has no port free for it: it is not there, has no second port while the call is up, \
-                       or is being set up; failberry status shows which";
 
 #[cfg(test)]
 mod tests;

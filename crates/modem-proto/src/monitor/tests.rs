@@ -18,12 +18,15 @@ struct Stick {
     silent_at: Option<Monotonic>,
     done: Vec<(String, Vec<String>, Option<String>)>,
     received: u64,
+    /// What it answers otherwise than usual; nothing is `ERROR`.
+    says: Vec<(&'static str, &'static str)>,
 }
 
 impl Stick {
     fn new() -> Self {
         let monitor = Monitor::default();
-        Self { alive: true, monitor, asked: Vec::new(), silent_at: None, done: Vec::new(), received: 0 }
+        let (asked, done, says) = (Vec::new(), Vec::new(), Vec::new());
+        Self { alive: true, monitor, asked, silent_at: None, done, received: 0, says }
     }
 
     fn step(&mut self, now: Monotonic, event: Event) {
@@ -35,7 +38,7 @@ impl Stick {
                 Action::Close => None,
                 Action::Send(command) => {
                     self.asked.push(command.to_string());
-                    self.alive.then(|| Event::Answer(answer(&command.to_string())))
+                    self.alive.then(|| Event::Answer(self.says(&command.to_string())))
                 }
                 Action::Silent => {
                     self.silent_at = Some(now);
@@ -50,6 +53,14 @@ impl Stick {
             actions.extend(event.into_iter().flat_map(|event| self.monitor.step(now, event)));
         }
         panic!("never at rest: {:?}", self.asked);
+    }
+
+    fn says(&self, command: &str) -> Response {
+        match self.says.iter().find(|(asked, _)| *asked == command) {
+            Some((_, "")) => Response { outcome: Outcome::Error, lines: Vec::new() },
+            Some((_, line)) => Response { outcome: Outcome::Ok, lines: vec![(*line).to_owned()] },
+            None => answer(command),
+        }
     }
 
     /// Lets time pass, in steps of a tenth of a second.
@@ -226,4 +237,63 @@ fn losing_the_port_to_the_dialer_answers_the_order_under_way() {
     stick.run(11, 30);
     assert_eq!(stick.done.len(), 1);
     assert_eq!(stick.silent_at, None);
+}
+
+#[test]
+fn the_answer_to_an_order_that_was_given_up_goes_to_no_other() {
+    let mut stick = on_call();
+    stick.run(0, 10);
+    stick.alive = false;
+    stick.order(at(10), "a", "AT+CUSD=1");
+    stick.run(10, 21);
+    assert_eq!(stick.done.len(), 1);
+    stick.alive = true;
+    stick.asked.clear();
+    stick.order(at(21), "b", "AT+CPIN?");
+    // Here it comes, late.
+    let late = Response { outcome: Outcome::Ok, lines: vec!["+CUSD: 0".to_owned()] };
+    stick.step(at(21), Event::Answer(late));
+    stick.run(21, 27);
+    assert_eq!(stick.asked[..2], ["AT+CREG?", "AT+CPIN?"]);
+    assert_eq!(stick.done[1], ("b".to_owned(), vec!["+CPIN: READY".to_owned()], None));
+}
+
+#[test]
+fn an_answer_without_the_lines_of_its_question_does_not_count_as_its_own() {
+    let mut stick = on_call();
+    stick.run(0, 10);
+    stick.alive = false;
+    stick.order(at(10), "a", "AT+CUSD=1");
+    stick.run(10, 21);
+    // The late ERROR comes right behind the question that is to find out.
+    stick.alive = true;
+    stick.says = vec![("AT+CREG?", "")];
+    stick.asked.clear();
+    stick.order(at(22), "b", "AT+CPIN?");
+    stick.run(22, 25);
+    assert_eq!(stick.asked, ["AT+CREG?"]);
+    stick.says.clear();
+    stick.run(25, 30);
+    assert_eq!(stick.asked[..3], ["AT+CREG?", "AT+CREG?", "AT+CPIN?"]);
+}
+
+#[test]
+fn abroad_for_data_is_abroad() {
+    for question in [("AT+CGREG?", "+CGREG: 0,5"), ("AT+CEREG?", "+CEREG: 0,5")] {
+        let mut stick = Stick::new();
+        stick.says = vec![question];
+        stick.step(at(0), Event::Follow(Some((port("ttyUSB1"), Purpose::Call))));
+        stick.run(0, 10);
+        assert_eq!(stick.monitor.measurement().registration, Some(Registration::Roaming), "{question:?}");
+    }
+}
+
+#[test]
+fn the_signal_is_asked_for_in_every_way_the_stick_knows() {
+    let mut stick = Stick::new();
+    stick.says =
+        vec![("AT+CSQ", "+CSQ: 99,99"), ("AT+CESQ", ""), ("AT^HCSQ?", "^HCSQ: \"LTE\",59,55,105,20")];
+    stick.step(at(0), Event::Follow(Some((port("ttyUSB1"), Purpose::Call))));
+    stick.run(0, 40);
+    assert_eq!(stick.monitor.measurement().signal_dbm, Some(-62));
 }

@@ -17,8 +17,14 @@ pub(super) enum Question {
     Signal,
     /// `+CESQ`, where `+CSQ` knows nothing.
     ExtendedSignal,
+    /// `^HCSQ?` of Huawei's sticks, where the other two know nothing.
+    HuaweiSignal,
     /// `+CREG?`.
     Registration,
+    /// `+CGREG?`: packets on 2G and 3G (27.007 section 10.1.20).
+    Packet,
+    /// `+CEREG?`: LTE (27.007 section 10.1.22).
+    Evolved,
     /// `+COPS=3,n`: how the operator is told, 0 by name, 2 by number.
     Format(u8),
     /// `+COPS?`.
@@ -32,7 +38,10 @@ impl Question {
             Self::Alive => Command::plain("AT"),
             Self::Signal => Command::question("AT+CSQ", "+CSQ:"),
             Self::ExtendedSignal => Command::question("AT+CESQ", "+CESQ:"),
+            Self::HuaweiSignal => Command::question("AT^HCSQ?", "^HCSQ:"),
             Self::Registration => Command::registration("AT+CREG?", "+CREG:"),
+            Self::Packet => Command::registration("AT+CGREG?", "+CGREG:"),
+            Self::Evolved => Command::registration("AT+CEREG?", "+CEREG:"),
             Self::Format(format) => Command::plain(&format!("AT+COPS=3,{format}")),
             Self::Operator => Command::operator(),
         }
@@ -55,8 +64,11 @@ pub struct Measurement {
     pub operator_code: Option<String>,
     /// `GSM`, `UMTS`, `HSPA`, `LTE`, …
     pub technology: Option<&'static str>,
-    /// How the stick stands with the network.
+    /// How the stick stands with the network, as far as data are concerned.
     pub registration: Option<Registration>,
+    circuit: Option<Registration>,
+    packet: Option<Registration>,
+    evolved: Option<Registration>,
     /// When the signal was last asked.
     pub measured: Option<Monotonic>,
 }
@@ -71,9 +83,13 @@ impl Measurement {
             Question::ExtendedSignal => {
                 self.signal_dbm = lines.iter().find_map(|line| measure::extended_signal_dbm(line));
             }
-            Question::Registration => {
-                self.registration = lines.iter().find_map(|line| parse::registration(line, "+CREG:"));
+            Question::HuaweiSignal => {
+                self.signal_dbm = lines.iter().find_map(|line| parse::huawei_signal_dbm(line));
             }
+            // Each of them is asked in one round; what counts is told at its end.
+            Question::Registration => self.circuit = registration(lines, "+CREG:"),
+            Question::Packet => self.packet = registration(lines, "+CGREG:"),
+            Question::Evolved => self.evolved = registration(lines, "+CEREG:"),
             Question::Operator => {
                 let Some(found) = lines.iter().find_map(|line| measure::operator(line)) else { return };
                 if found.name.is_some() {
@@ -90,6 +106,11 @@ impl Measurement {
         }
     }
 
+    /// The round is over: one of its answers alone could be taken for a change of network.
+    pub(super) fn settle(&mut self) {
+        self.registration = Registration::for_data(self.circuit, self.packet, self.evolved);
+    }
+
     /// What the stick tells by itself: Huawei's `^RSSI: n`, in the scale of `+CSQ` (Huawei AT
     /// Command Interface Specification, section "Signal strength report").
     pub(super) fn hear(&mut self, now: Monotonic, line: &str) {
@@ -99,4 +120,8 @@ impl Measurement {
             self.measured = Some(now);
         }
     }
+}
+
+fn registration(lines: &[String], prefix: &str) -> Option<Registration> {
+    lines.iter().find_map(|line| parse::registration(line, prefix))
 }
