@@ -247,7 +247,8 @@ fn restart_dialer() -> Answer {
 /// stays so.
 fn what_restarts(state: &str) -> Option<&'static [&'static str]> {
     match state {
-        "inactive" | "deactivating" => None,
+        // Not "deactivating": so is one that its watchdog ends and the kernel does not let go.
+        "inactive" => None,
         "failed" => Some(&["--no-block", "start", DIALER]),
         // SIGKILL: a process that hangs does not listen to less; systemd starts the next one.
         _ => Some(&["kill", "--signal=SIGKILL", DIALER]),
