@@ -58,8 +58,9 @@ const BUSY: Duration = Duration::from_secs(5);
 const RELAPSE: Duration = Duration::from_secs(600);
 /// A stopped dialer is asked after again: it may have been started and have hung at once.
 const LEFT_ALONE: Duration = Duration::from_secs(3600);
-/// Online for so long: cured.
-const STEADY: Duration = Duration::from_secs(30);
+/// Online for so long: cured, as the dialer sees it, too (its `HELD`). A stick that fails after it
+/// begins a new climb; that resets are at least a minute apart still takes it to the power cycle.
+const STEADY: Duration = Duration::from_secs(10);
 /// A worker's answer is overdue so long after its own limit.
 const OVERDUE: Duration = Duration::from_secs(5);
 /// systemd reboots in seconds, and its own watchdog forces it after minutes.
