@@ -159,6 +159,8 @@ impl Machine {
         self.answered = false;
         self.stuck = None;
         self.lookup = Lookup::NotYet;
+        self.missing.given_up = false;
+        self.pin.power_lost();
     }
 
     /// Nobody told of a change: look for one.

@@ -46,7 +46,7 @@ pub(super) const SESSION_END: Duration = Duration::from_secs(10);
 /// What pppd gets to say why, after it said that the link is down: the two terminate requests.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// How often what needs a person is looked at again.
-pub(super) const BLOCKED_RECHECK: Duration = Duration::from_secs(30);
+pub(super) const BLOCKED_RECHECK: Duration = Duration::from_secs(10);
 /// SIM cards are busy after power-up; `ModemManager` asks for about 20 s.
 pub(super) const SIM_STARTS: Duration = Duration::from_secs(30);
 /// One that has worked since the stick was plugged in is not starting any more.
