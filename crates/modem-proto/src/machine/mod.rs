@@ -184,6 +184,8 @@ pub struct Machine {
     appeared: Monotonic,
     /// Why the last port of this round could not be used.
     port_error: Option<String>,
+    /// How often it was asked for its IMEI in vain.
+    imei_asked: u8,
     /// Whether it said that its radio is off.
     radio_off: bool,
     lookup: Lookup,
@@ -218,6 +220,7 @@ impl Machine {
             answered: false,
             appeared: now,
             port_error: None,
+            imei_asked: 0,
             radio_off: false,
             lookup: Lookup::NotYet,
             avoided: Vec::new(),
