@@ -24,6 +24,7 @@ usage: failberry COMMAND
   modem at 'AT+CSQ'    ask the stick something, also during the call; root only
   modem disable-cdrom  switch a ZTE stick's CD-ROM off for good, after a warning (--yes)
   modem enable-cdrom   bring it back
+  modem forget-pin     send the configured PIN once more although it was not accepted; root only
 
   -h, --help           this text
   -V, --version        the version
@@ -47,6 +48,8 @@ pub enum Command {
     ConfigImport(Root),
     /// Ask the dialer for a call, or its end.
     Ask(Root, Request),
+    /// Ask the dialer to send the PIN once more.
+    ModemForgetPin(Root),
     /// Show what went wrong.
     Incidents {
         /// The system.
@@ -113,6 +116,7 @@ impl Command {
                     Ok(Self::ModemCdrom { root, disable: true, yes })
                 };
             }
+            ["modem", "forget-pin"] => Self::ModemForgetPin(root),
             ["modem", "enable-cdrom"] => Self::ModemCdrom { root, disable: false, yes: false },
             ["config", "check"] => return Err("config check needs a file".into()),
             [] => return Err("a command is missing".into()),
@@ -143,6 +147,7 @@ impl Command {
             Self::Incidents { root, json } => incidents::run(&root, json),
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
+            Self::ModemForgetPin(root) => modem::forget_pin(&root),
             Self::ModemCdrom { root, disable, yes } => modem::cdrom(&root, disable, yes),
         };
         ExitCode::from(code)
@@ -181,6 +186,7 @@ mod tests {
         let switch = |disable, yes| Command::ModemCdrom { root: Root::system(), disable, yes };
         assert_eq!(parse(&["modem", "disable-cdrom", "--yes"]).unwrap(), switch(true, true));
         assert_eq!(parse(&["modem", "disable-cdrom"]).unwrap(), switch(true, false));
+        assert_eq!(parse(&["modem", "forget-pin"]).unwrap(), Command::ModemForgetPin(root.clone()));
         assert_eq!(parse(&["modem", "enable-cdrom"]).unwrap(), switch(false, false));
     }
 

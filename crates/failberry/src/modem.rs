@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -131,6 +131,27 @@ pub(crate) fn cdrom(root: &Root, disable: bool, yes: bool) -> u8 {
     code
 }
 
+/// Lets the dialer send the configured PIN once more; a person knows now that it is right.
+pub(crate) fn forget_pin(root: &Root) -> u8 {
+    match file::write_atomic(&root.path(REQUESTS).join("forget-pin"), b"", 0o600) {
+        Ok(()) => {
+            println!("asked modem-dialer to send the PIN once more; failberry status shows what came of it");
+            exit::OK
+        }
+        Err(error) => not_asked(&root.path(REQUESTS).join("forget-pin"), &error),
+    }
+}
+
+fn not_asked(request: &Path, error: &io::Error) -> u8 {
+    let (hint, code) = match error.kind() {
+        ErrorKind::PermissionDenied => ("only root may ask; log in as root", exit::NO_PERMISSION),
+        ErrorKind::NotFound => ("modem-dialer is not installed here", exit::UNAVAILABLE),
+        _ => ("see journalctl -u modem-dialer", exit::IO),
+    };
+    eprintln!("failberry: write {}: {error}; {hint}", request.display());
+    code
+}
+
 fn tell(answer: &Answer) -> u8 {
     let several = answer.answers.len() > 1;
     for said in &answer.answers {
@@ -160,15 +181,7 @@ fn reports_failure(line: &str) -> bool {
 fn ask(root: &Root, request: &str, content: &str, token: &str) -> Result<Answer, u8> {
     let request = root.path(REQUESTS).join(request);
     let answer = root.path(ANSWERS).join(token);
-    file::write_atomic(&request, content.as_bytes(), 0o600).map_err(|error| {
-        let (hint, code) = match error.kind() {
-            ErrorKind::PermissionDenied => ("only root may ask; log in as root", exit::NO_PERMISSION),
-            ErrorKind::NotFound => ("modem-dialer is not installed here", exit::UNAVAILABLE),
-            _ => ("see journalctl -u modem-dialer", exit::IO),
-        };
-        eprintln!("failberry: write {}: {error}; {hint}", request.display());
-        code
-    })?;
+    file::write_atomic(&request, content.as_bytes(), 0o600).map_err(|error| not_asked(&request, &error))?;
     wait(&request, &answer)
 }
 
@@ -253,6 +266,16 @@ mod tests {
         assert_eq!(case(refused, |root| at(root, "AT+CPIN=1")).0, exit::USAGE);
         let silent = r#"{"answers":[],"error":"no answer in time","refused":false}"#;
         assert_eq!(case(silent, |root| at(root, "AT")).0, exit::UNAVAILABLE);
+    }
+
+    #[test]
+    fn a_pin_to_be_forgotten_is_asked_for_and_a_missing_daemon_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        assert_eq!(forget_pin(&root), exit::UNAVAILABLE);
+        fs::create_dir_all(root.path(REQUESTS)).unwrap();
+        assert_eq!(forget_pin(&root), exit::OK);
+        assert!(root.path(REQUESTS).join("forget-pin").exists());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use daemonkit::{Daemon, Event as LoopEvent, Interest};
 use modem_proto::Command;
 use modem_proto::codec::{Codec, Heard};
 use modem_proto::machine::{
-    Action, Event, Machine, Network, Oddities, Pin, Port, SessionEnd, Settings, State,
+    Action, Event, Iccid, Machine, Network, Oddities, Pin, Port, SessionEnd, Settings, State,
 };
 use modem_proto::monitor::Measurement;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -38,6 +38,8 @@ use crate::{Error, RUN_DIRECTORY, apn, card, ip_up, status, wired};
 const REDIAL: &str = "redial";
 const DIAL: &str = "dial";
 const HANG_UP: &str = "hangup";
+/// A person entered the right PIN elsewhere, or knows that it is right.
+const FORGET_PIN: &str = "forget-pin";
 /// How often the wired line's snapshot is looked at for having become too old to count.
 const WIRED_LOOK: Duration = Duration::from_secs(10);
 /// Plugging in one stick makes some dozen kernel events; one look answers all of them.
@@ -170,7 +172,9 @@ impl Driver {
             }
             Action::Open(port) => return self.open(port).err().map(|why| Event::Opened(Err(why))),
             Action::Send(command) => return self.send(&command),
-            Action::SettlePin => self.settle_pin(),
+            Action::SettlePin => self.change_pin_record(PinRecord::settle),
+            Action::RefusePin => self.change_pin_record(PinRecord::refuse),
+            Action::ForgetPin => self.change_pin_record(|record, pin, _| record.forget(pin)),
             Action::Close => self.close(),
             Action::StartCard { interface } => return self.start_card(now, &interface),
             Action::StartSession => return self.start_session(),
@@ -185,9 +189,9 @@ impl Driver {
         None
     }
 
-    fn settle_pin(&self) {
+    fn change_pin_record(&self, change: impl Fn(&PinRecord, &Pin, Option<&Iccid>) -> io::Result<()>) {
         let Some(pin) = &self.settings.pin else { return };
-        if let Err(error) = self.pin_record.settle(pin, self.machine.sim()) {
+        if let Err(error) = change(&self.pin_record, pin, self.machine.sim()) {
             log::warn!("change {}: {error}", self.pin_record.path().display());
         }
     }

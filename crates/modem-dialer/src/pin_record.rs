@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use modem_proto::machine::{Iccid, Pin};
+use modem_proto::machine::{Iccid, Pin, Spent};
 use serde::{Deserialize, Serialize};
 use sysio::{Root, file};
 
@@ -20,6 +20,19 @@ struct Try {
     pin: String,
     /// The SIM's number, if it said one.
     sim: Option<String>,
+    /// Whether the SIM said that it is wrong. Earlier versions did not tell; then it counts so.
+    #[serde(default = "wrong")]
+    refused: bool,
+}
+
+impl Try {
+    fn is_of(&self, pin: &Pin, sim: Option<&Iccid>) -> bool {
+        self.pin == pin.digits() && self.sim.as_deref() == sim.map(Iccid::as_str)
+    }
+}
+
+fn wrong() -> bool {
+    true
 }
 
 /// The record.
@@ -41,16 +54,16 @@ impl PinRecord {
 
     /// The SIMs that did not accept `pin`. A record that cannot be read may be of this very PIN and
     /// any SIM: not at the SIM's cost.
-    pub fn spent(&self, pin: &Pin) -> Vec<Option<Iccid>> {
+    pub fn spent(&self, pin: &Pin) -> Vec<Spent> {
         match self.read() {
             Ok(tries) => tries
                 .iter()
                 .filter(|entry| entry.pin == pin.digits())
-                .map(|entry| entry.sim.as_deref().and_then(Iccid::of))
+                .map(|entry| Spent { sim: entry.sim.as_deref().and_then(Iccid::of), refused: entry.refused })
                 .collect(),
             Err(error) => {
                 log::warn!("read {}: {error}; the PIN counts as sent", self.path.display());
-                vec![None]
+                vec![Spent { sim: None, refused: true }]
             }
         }
     }
@@ -60,10 +73,21 @@ impl PinRecord {
     /// # Errors
     /// If that is not possible: then the PIN must not be sent.
     pub fn add(&self, pin: &Pin, sim: Option<&Iccid>) -> io::Result<()> {
-        let this = entry(pin, sim);
+        self.note(pin, sim, false)
+    }
+
+    /// The SIM said that it is wrong.
+    ///
+    /// # Errors
+    /// If the record cannot be changed; then the SIM's own counter is what stands against a second try.
+    pub fn refuse(&self, pin: &Pin, sim: Option<&Iccid>) -> io::Result<()> {
+        self.note(pin, sim, true)
+    }
+
+    fn note(&self, pin: &Pin, sim: Option<&Iccid>, refused: bool) -> io::Result<()> {
         let mut tries = self.read()?;
-        tries.retain(|other| *other != this);
-        tries.push(this);
+        tries.retain(|other| !other.is_of(pin, sim));
+        tries.push(entry(pin, sim, refused));
         let surplus = tries.len().saturating_sub(MOST);
         tries.drain(..surplus);
         self.write(&tries)
@@ -74,11 +98,25 @@ impl PinRecord {
     /// # Errors
     /// If the record cannot be changed; it then stands for a refusal, which costs no try.
     pub fn settle(&self, pin: &Pin, sim: Option<&Iccid>) -> io::Result<()> {
-        let this = entry(pin, sim);
         let mut tries = self.read()?;
-        tries.retain(|other| *other != this);
+        tries.retain(|other| !other.is_of(pin, sim));
+        self.keep(&tries)
+    }
+
+    /// A person says that this PIN may be sent again, to any SIM. A record that cannot be read goes
+    /// as a whole.
+    ///
+    /// # Errors
+    /// If the record cannot be changed.
+    pub fn forget(&self, pin: &Pin) -> io::Result<()> {
+        let mut tries = self.read().unwrap_or_default();
+        tries.retain(|other| other.pin != pin.digits());
+        self.keep(&tries)
+    }
+
+    fn keep(&self, tries: &[Try]) -> io::Result<()> {
         if !tries.is_empty() {
-            return self.write(&tries);
+            return self.write(tries);
         }
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -96,7 +134,7 @@ impl PinRecord {
         // Earlier versions wrote the digits alone, for whatever SIM was there.
         let text = String::from_utf8_lossy(&content);
         if let Some(pin) = Pin::new(text.trim()) {
-            return Ok(vec![entry(&pin, None)]);
+            return Ok(vec![entry(&pin, None, wrong())]);
         }
         Ok(serde_json::from_slice(&content)?)
     }
@@ -106,8 +144,8 @@ impl PinRecord {
     }
 }
 
-fn entry(pin: &Pin, sim: Option<&Iccid>) -> Try {
-    Try { pin: pin.digits().to_owned(), sim: sim.map(|sim| sim.as_str().to_owned()) }
+fn entry(pin: &Pin, sim: Option<&Iccid>, refused: bool) -> Try {
+    Try { pin: pin.digits().to_owned(), sim: sim.map(|sim| sim.as_str().to_owned()), refused }
 }
 
 #[cfg(test)]
@@ -129,10 +167,11 @@ mod tests {
         record.add(&pin, one.as_ref()).unwrap();
         record.add(&pin, other.as_ref()).unwrap();
         record.add(&pin, other.as_ref()).unwrap();
-        assert_eq!(record.spent(&pin), [one.clone(), other.clone()]);
+        let open = |sim: &Option<Iccid>| Spent { sim: sim.clone(), refused: false };
+        assert_eq!(record.spent(&pin), [open(&one), open(&other)]);
         assert!(record.spent(&Pin::new("9999").unwrap()).is_empty());
         record.settle(&pin, one.as_ref()).unwrap();
-        assert_eq!(record.spent(&pin), std::slice::from_ref(&other));
+        assert_eq!(record.spent(&pin), [open(&other)]);
         record.settle(&pin, other.as_ref()).unwrap();
         assert!(!record.path().exists());
     }
@@ -142,9 +181,26 @@ mod tests {
         let (_dir, record) = record();
         let pin = Pin::new("1234").unwrap();
         fs::write(record.path(), "1234\n").unwrap();
-        assert_eq!(record.spent(&pin), [None]);
+        assert_eq!(record.spent(&pin), [Spent { sim: None, refused: true }]);
         fs::write(record.path(), "{garbage").unwrap();
-        assert_eq!(record.spent(&pin), [None]);
+        assert_eq!(record.spent(&pin), [Spent { sim: None, refused: true }]);
         assert!(record.add(&pin, None).is_err(), "a record that cannot be read is not overwritten");
+    }
+
+    #[test]
+    fn a_refusal_stays_written_down_until_a_person_says_otherwise() {
+        let (_dir, record) = record();
+        let (pin, other) = (Pin::new("1234").unwrap(), Pin::new("4321").unwrap());
+        let sim = Iccid::of("89490123456789012345");
+        record.add(&pin, sim.as_ref()).unwrap();
+        record.refuse(&pin, sim.as_ref()).unwrap();
+        record.add(&other, sim.as_ref()).unwrap();
+        assert_eq!(record.spent(&pin), [Spent { sim: sim.clone(), refused: true }]);
+        record.forget(&pin).unwrap();
+        assert!(record.spent(&pin).is_empty());
+        assert_eq!(record.spent(&other).len(), 1, "another PIN's record stays");
+        fs::write(record.path(), "{garbage").unwrap();
+        record.forget(&pin).unwrap();
+        assert!(!record.path().exists());
     }
 }

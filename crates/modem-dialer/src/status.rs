@@ -222,7 +222,7 @@ fn condition(trouble: &Trouble, attempt: u32) -> Condition {
             "modem-pin-refused",
             Severity::Error,
             "the PIN was not accepted",
-            "enter the right PIN once in a phone, correct modem.pin in failberry.toml, restart",
+            "correct modem.pin in failberry.toml; if it is right, enter it once in a phone, then: failberry modem forget-pin",
         ),
         Trouble::PukRequired => (
             "modem-puk-required",

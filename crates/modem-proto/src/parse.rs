@@ -138,6 +138,14 @@ pub fn pin_tries(line: &str) -> Option<u8> {
     u8::from_str_radix(word.strip_prefix("63C")?, 16).ok().filter(|_| word.len() == 4)
 }
 
+/// Tries left for the PIN, from `+CPINR: SIM PIN,<retries>[,<default>]` (27.007 section 8.65); the code
+/// comes with and without quotes.
+pub fn pin_retries(line: &str) -> Option<u8> {
+    let mut fields = line.strip_prefix("+CPINR:")?.split(',').map(str::trim);
+    let code = fields.next()?.trim_matches('"');
+    fields.next()?.parse().ok().filter(|_| code == "SIM PIN")
+}
+
 /// An identity of digits (`+CIMI`, `+CGSN`): 14 to 16 of them.
 pub fn identity(line: &str) -> Option<String> {
     let digits = line.rsplit(':').next()?.trim().trim_matches('"');
@@ -217,5 +225,9 @@ mod tests {
         assert_eq!(pin_tries("+CSIM: 4,\"6983\""), Some(0));
         assert_eq!(pin_tries("+CSIM: 4,\"9000\""), None);
         assert_eq!(pin_tries("+CSIM: 4,\"63C\""), None);
+        assert_eq!(pin_retries("+CPINR: SIM PIN,3,3"), Some(3));
+        assert_eq!(pin_retries("+CPINR: \"SIM PIN\", 1"), Some(1));
+        assert_eq!(pin_retries("+CPINR: SIM PIN2,3,3"), None);
+        assert_eq!(pin_retries("+CPINR: 3"), None);
     }
 }

@@ -85,3 +85,13 @@ fn a_card_that_hangs_is_called_stuck_and_tried_on_until_it_answers() {
     machine.step(at(again + 2), 50, up());
     assert_eq!((machine.name(), machine.stuck()), ("connected", None));
 }
+
+#[test]
+fn a_card_is_not_used_where_another_sticks_imei_is_named_unless_its_place_is() {
+    let imei = Some("354762020123450".to_owned());
+    for (usb_path, used) in [(None, false), (Some("1-1".to_owned()), true)] {
+        let settings = Settings { imei: imei.clone(), usb_path, ..Settings::default() };
+        let mut machine = Machine::new(settings, at(0));
+        assert_eq!(starts(&machine.step(at(1), 50, bus(Some("usb0")))), used);
+    }
+}

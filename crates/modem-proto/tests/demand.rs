@@ -121,3 +121,23 @@ fn a_call_ended_by_hand_does_not_keep_the_line_down_in_the_next_outage() {
         }
     }
 }
+
+#[test]
+fn a_call_somebody_asked_for_and_forgot_ends_within_an_hour_or_so() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = ready(&mut firmware);
+    let mut now = START + Duration::from_secs(300);
+    let asked = now;
+    tell(&mut machine, now, Event::Dial, &mut firmware);
+    assert!(machine.dialled_on_request());
+    while machine.name() != "standby" {
+        tick(&mut machine, &mut now, &mut firmware);
+        assert!(now.since(asked) < Duration::from_secs(3700), "{:?}", machine.state());
+    }
+    assert!(now.since(asked) >= Duration::from_secs(3600));
+    assert!(!machine.dialled_on_request());
+    for _ in 0..200 {
+        tick(&mut machine, &mut now, &mut firmware);
+        assert!(machine.name() != "connected");
+    }
+}

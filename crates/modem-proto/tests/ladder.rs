@@ -224,6 +224,18 @@ fn only_the_stick_with_the_configured_imei_is_used() {
 }
 
 #[test]
+fn a_stick_that_does_not_say_its_imei_is_not_the_one_that_is_named() {
+    let mut firmware = Firmware { imei: "", ..Firmware::new(None) };
+    connected(settings(None), &mut firmware);
+    let named = Settings { imei: Some("354762020123450".into()), ..settings(None) };
+    let mut machine = Machine::new(named, START);
+    let actions = machine.step(START, 50, Event::Bus(stick()));
+    settle(&mut machine, START, actions, &mut firmware);
+    assert_eq!((machine.name(), machine.chosen()), ("absent", None));
+    assert!(firmware.heard.iter().filter(|heard| *heard == "AT+CGSN").count() > 1);
+}
+
+#[test]
 fn a_stick_that_left_the_bus_is_not_stuck() {
     let mut firmware = Firmware::new(None);
     firmware.dead = true;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use common::{Firmware, cd_rom, link, settings, settle, stick, tick};
 use modem_proto::codec::Response;
-use modem_proto::machine::{Action, Bus, Event, Machine, PinRefusal, SessionEnd, Settings, Trouble, Wired};
+use modem_proto::machine::{
+    Action, Bus, Event, Machine, PinRefusal, SessionEnd, Settings, Spent, Trouble, Wired,
+};
 use modem_proto::{MobileError, Outcome};
 use proptest::prelude::*;
 use sysio::Monotonic;
@@ -49,7 +51,7 @@ fn a_wrong_pin_is_sent_once_and_never_again() {
     let mut firmware = Firmware::new(Some("1234"));
     let mut machine = plugged_in(settings(Some("0000")), &mut firmware);
     let mut now = START;
-    for _ in 0..200 {
+    for _ in 0..500 {
         tick(&mut machine, &mut now, &mut firmware);
     }
     assert_eq!(firmware.pins_sent, 1);
@@ -70,10 +72,13 @@ fn no_pin_is_sent_with_fewer_than_three_tries_left() {
 fn a_pin_an_earlier_process_sent_in_vain_is_not_sent() {
     let mut firmware = Firmware::new(Some("1234"));
     firmware.knows_csim = false;
-    let settings = Settings { pins_spent: vec![None], ..settings(Some("0000")) };
-    let machine = plugged_in(settings, &mut firmware);
+    let settings =
+        Settings { pins_spent: vec![Spent { sim: None, refused: false }], ..settings(Some("0000")) };
+    let mut machine = plugged_in(settings, &mut firmware);
+    let mut now = START;
+    tick(&mut machine, &mut now, &mut firmware);
     assert_eq!(firmware.pins_sent, 0);
-    assert_eq!(machine.trouble(START), Some(Trouble::PinRefused(PinRefusal::SentBefore)));
+    assert_eq!(machine.trouble(now), Some(Trouble::PinRefused(PinRefusal::SentBefore)));
 }
 
 #[test]
@@ -207,6 +212,137 @@ fn a_stick_that_tells_of_its_search_every_second_is_given_up_as_any_other() {
     assert!(matches!(machine.trouble(now), Some(Trouble::NotRegistered(_))), "{:?}", machine.trouble(now));
 }
 
+#[test]
+fn a_right_pin_whose_answer_was_lost_is_sent_again_if_the_counter_is_full() {
+    let open = Settings { pins_spent: vec![Spent { sim: None, refused: false }], ..settings(Some("1234")) };
+    for (tries, sent) in [(3, 1), (2, 0), (10, 0)] {
+        let mut firmware = Firmware { tries, ..Firmware::new(Some("1234")) };
+        let mut machine = plugged_in(open.clone(), &mut firmware);
+        let mut now = START;
+        tick(&mut machine, &mut now, &mut firmware);
+        assert_eq!((firmware.pins_sent, machine.name() == "connected"), (sent, sent == 1), "{tries} tries");
+        assert!(firmware.record.is_empty());
+    }
+}
+
+#[test]
+fn a_stick_that_hangs_over_a_right_pin_and_is_power_cycled_gets_it_again() {
+    let mut firmware = Firmware::new(Some("1234"));
+    firmware.right = Some(Outcome::Mobile(MobileError::Code(14)));
+    let mut machine = plugged_in(settings(Some("1234")), &mut firmware);
+    assert_eq!((firmware.pins_sent, firmware.record.len()), (1, 1));
+    let mut now = START + Duration::from_secs(1);
+    let actions = machine.step(now, 50, Event::Bus(Bus::default()));
+    firmware.unlocked = false;
+    firmware.right = None;
+    settle(&mut machine, now, actions, &mut firmware);
+    for _ in 0..3 {
+        tick(&mut machine, &mut now, &mut firmware);
+    }
+    assert_eq!((machine.name(), firmware.pins_sent), ("connected", 2));
+    assert!(firmware.record.is_empty());
+}
+
+#[test]
+fn a_right_pin_answered_with_another_error_is_not_called_wrong() {
+    for answer in [Outcome::Error, Outcome::Mobile(MobileError::Code(14))] {
+        let mut firmware = Firmware { right: Some(answer), ..Firmware::new(Some("1234")) };
+        let mut machine = plugged_in(settings(Some("1234")), &mut firmware);
+        let mut now = START;
+        tick(&mut machine, &mut now, &mut firmware);
+        assert_eq!((machine.name(), firmware.pins_sent), ("connected", 1));
+        assert!(firmware.record.is_empty());
+    }
+}
+
+#[test]
+fn a_pin_called_wrong_is_sent_again_only_if_a_person_says_so() {
+    let mut firmware = Firmware::new(Some("1234"));
+    let wrong = Settings { pins_spent: vec![Spent { sim: None, refused: true }], ..settings(Some("1234")) };
+    let mut machine = plugged_in(wrong, &mut firmware);
+    let mut now = START;
+    for _ in 0..50 {
+        tick(&mut machine, &mut now, &mut firmware);
+    }
+    assert_eq!((machine.name(), firmware.pins_sent), ("blocked", 0));
+    let actions = machine.step(now, 50, Event::ForgetPin);
+    assert_eq!(actions.first(), Some(&Action::ForgetPin));
+    settle(&mut machine, now, actions, &mut firmware);
+    tick(&mut machine, &mut now, &mut firmware);
+    assert_eq!((machine.name(), firmware.pins_sent), ("connected", 1));
+}
+
+#[test]
+fn a_counter_that_is_busy_for_a_moment_is_asked_again_before_the_pin_goes() {
+    for counter_busy in [1, 5, 20] {
+        let mut firmware = Firmware { tries: 1, counter_busy, ..Firmware::new(Some("1234")) };
+        let mut machine = plugged_in(settings(Some("1234")), &mut firmware);
+        let mut now = START;
+        while machine.name() != "blocked" {
+            tick(&mut machine, &mut now, &mut firmware);
+        }
+        assert_eq!(firmware.pins_sent, 0);
+        assert_eq!(machine.trouble(now), Some(Trouble::PinRefused(PinRefusal::FewTries(1))));
+    }
+}
+
+#[test]
+fn a_stick_without_csim_is_asked_for_the_counter_in_the_standards_words() {
+    let mut firmware =
+        Firmware { tries: 2, knows_csim: false, knows_cpinr: true, ..Firmware::new(Some("1234")) };
+    let mut machine = plugged_in(settings(Some("1234")), &mut firmware);
+    let mut now = START;
+    tick(&mut machine, &mut now, &mut firmware);
+    assert_eq!(machine.trouble(now), Some(Trouble::PinRefused(PinRefusal::FewTries(2))));
+    assert_eq!(firmware.pins_sent, 0);
+}
+
+#[test]
+fn a_sim_the_stick_lost_gets_the_radio_and_one_reset_and_then_waits_for_a_person() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = plugged_in(settings(None), &mut firmware);
+    firmware.no_sim = true;
+    let mut now = START + Duration::from_secs(60);
+    let actions = machine.step(now, 50, Event::SessionEnded(SessionEnd::Code(16)));
+    settle(&mut machine, now, actions, &mut firmware);
+    let (mut resets, mut was) = (0, false);
+    for _ in 0..600 {
+        tick(&mut machine, &mut now, &mut firmware);
+        let is = machine.stuck().is_some();
+        if is && !was {
+            resets += 1;
+            assert!(firmware.heard.contains(&"AT+CFUN=4".to_owned()), "the radio first");
+            let actions = machine.step(now, 50, Event::Bus(Bus::default()));
+            settle(&mut machine, now, actions, &mut firmware);
+        }
+        was = is;
+    }
+    assert_eq!((machine.name(), resets), ("blocked", 1));
+    assert!(matches!(machine.trouble(now), Some(Trouble::NoSim(_))));
+    firmware.no_sim = false;
+    let back = now;
+    tick(&mut machine, &mut now, &mut firmware);
+    assert_eq!(machine.name(), "connected");
+    assert!(now.since(back) <= Duration::from_secs(10));
+}
+
+#[test]
+fn a_sim_that_appears_late_is_waited_for_and_one_that_never_was_there_resets_nothing() {
+    let mut firmware = Firmware { no_sim: true, ..Firmware::new(None) };
+    let mut machine = plugged_in(settings(None), &mut firmware);
+    let mut now = START;
+    while now.since(START) < Duration::from_secs(20) {
+        assert_eq!((machine.name(), machine.trouble(now)), ("initialising", None));
+        tick(&mut machine, &mut now, &mut firmware);
+    }
+    for _ in 0..100 {
+        tick(&mut machine, &mut now, &mut firmware);
+        assert_eq!(machine.stuck(), None);
+    }
+    assert!(!firmware.heard.iter().any(|heard| heard.starts_with("AT+CFUN=")));
+    assert!(matches!(machine.trouble(now), Some(Trouble::NoSim(_))));
+}
+
 /// An event of a hostile world.
 fn event() -> impl Strategy<Value = Event> {
     let line = prop_oneof![
@@ -258,7 +394,8 @@ const LONGEST: Duration = Duration::from_secs(76);
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// In a hostile world: a deadline always, and no PIN twice without the SIM's READY between.
+    /// In a hostile world: a deadline always, and no PIN twice without the SIM's READY or its full
+    /// counter between, and none that was called wrong.
     #[test]
     fn always_has_a_deadline_and_never_sends_a_pin_twice(
         events in proptest::collection::vec((event(), any::<u8>()), 1..300),
@@ -266,6 +403,9 @@ proptest! {
         let mut machine = Machine::new(settings(Some("1234")), START);
         let mut now = START;
         let mut unproven = false;
+        let mut before = false;
+        let mut full = false;
+        let mut refused = false;
         let mut just_sent = false;
         for (event, jitter) in events {
             if event == Event::PinNotRecorded {
@@ -273,10 +413,11 @@ proptest! {
                 if !just_sent {
                     continue;
                 }
-                unproven = false;
+                unproven = before;
             }
             just_sent = false;
             let ready = matches!(&event, Event::Answer(r) if r.lines.iter().any(|l| l == "+CPIN: READY"));
+            full |= matches!(&event, Event::Answer(r) if r.lines.iter().any(|l| l.contains("63C3")));
             if event == Event::Tick {
                 now = machine.next_deadline().max(now);
             }
@@ -289,10 +430,12 @@ proptest! {
             for action in actions {
                 match action {
                     Action::Send(command) if command.carries_pin() => {
-                        prop_assert!(!unproven, "the PIN was sent twice");
-                        unproven = true;
+                        prop_assert!(!refused, "a wrong PIN was sent again");
+                        prop_assert!(!unproven || full, "the PIN was sent twice");
+                        (before, unproven, full) = (unproven, true, false);
                         just_sent = true;
                     }
+                    Action::RefusePin => refused = true,
                     Action::SettlePin if ready => unproven = false,
                     _ => {}
                 }
@@ -353,18 +496,33 @@ proptest! {
         }
     }
 
-    /// SIMs are swapped, the stick loses power, answers come late: no SIM sees a wrong PIN twice.
+    /// SIMs are swapped, stick and appliance lose power, the counter cannot be read, the refusal has no
+    /// number: no SIM sees a wrong PIN twice.
     #[test]
-    fn no_sim_ever_sees_a_wrong_pin_twice(world in proptest::collection::vec((0..3usize, any::<bool>(), 1..8u8), 1..40)) {
+    fn no_sim_ever_sees_a_wrong_pin_twice(
+        world in proptest::collection::vec((0..3usize, 0..4u8, 1..8u8), 1..40),
+        knows_csim in any::<bool>(),
+        wrong in prop_oneof![
+            Just(Outcome::Error),
+            prop_oneof![Just(14), Just(16), Just(100)].prop_map(|n| Outcome::Mobile(MobileError::Code(n))),
+        ],
+    ) {
         let mut machine = Machine::new(settings(Some("0000")), START);
         let mut now = START;
         let cards = [Some("89490123456789012345"), Some("89430123456789012345"), None];
         let mut sims: Vec<Firmware> = cards
             .iter()
-            .map(|iccid| Firmware { iccid: *iccid, ..Firmware::new(Some("1234")) })
+            .map(|iccid| {
+                let wrong = wrong.clone();
+                Firmware { iccid: *iccid, knows_csim, wrong, ..Firmware::new(Some("1234")) }
+            })
             .collect();
-        for (sim, replug, ticks) in world {
-            if replug {
+        for (sim, what, ticks) in world {
+            if what == 0 {
+                let pins_spent = sims.iter().flat_map(|sim| sim.record.clone()).collect();
+                machine = Machine::new(Settings { pins_spent, ..settings(Some("0000")) }, now);
+            }
+            if what < 2 {
                 let actions = machine.step(now, 50, Event::Bus(Bus::default()));
                 settle(&mut machine, now, actions, &mut sims[sim]);
             }

@@ -3,7 +3,7 @@
 use modem_proto::machine::{Dial, Event};
 use sysio::Monotonic;
 
-use super::{DIAL, Driver, HANG_UP, REDIAL, WIRED_LOOK};
+use super::{DIAL, Driver, FORGET_PIN, HANG_UP, REDIAL, WIRED_LOOK};
 use crate::config::{self, ModemConfig};
 use crate::wired;
 
@@ -25,7 +25,12 @@ impl Driver {
             }
             DIAL => Event::Dial,
             HANG_UP => Event::HangUp,
-            _ => return log::warn!("request {name:?}: unknown; {REDIAL}, {DIAL} and {HANG_UP} are known"),
+            FORGET_PIN => Event::ForgetPin,
+            _ => {
+                return log::warn!(
+                    "request {name:?}: unknown; {REDIAL}, {DIAL}, {HANG_UP} and {FORGET_PIN} are known"
+                );
+            }
         };
         log::info!("{name} requested");
         self.step(now, event);

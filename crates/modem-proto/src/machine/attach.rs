@@ -41,7 +41,11 @@ impl Machine {
             |stick: &Stick, why| self.avoided.contains(&Avoided { usb_path: stick.usb_path.clone(), why });
         let allowed = |stick: &&Stick| {
             let here = self.settings.usb_path.as_ref().is_none_or(|path| *path == stick.usb_path);
-            here && !avoided(stick, Why::OtherImei)
+            // A card is not asked for its IMEI: it is used only where its place is named.
+            let unknown = self.settings.imei.is_some()
+                && self.settings.usb_path.is_none()
+                && matches!(stick.form, Form::NetworkCard { .. });
+            here && !unknown && !avoided(stick, Why::OtherImei)
         };
         let effort = |stick: &&Stick| {
             let form = match stick.form {
@@ -91,7 +95,9 @@ impl Machine {
         let wanted = match (&self.settings.usb_path, &self.settings.imei) {
             _ if self.bus.sticks.is_empty() => return Trouble::Absent,
             (Some(path), _) => format!("no stick at USB path {path}"),
-            (None, _) => "no stick has the IMEI that modem.imei names".to_owned(),
+            (None, _) => {
+                "no stick says the IMEI that modem.imei names (network cards are not asked)".to_owned()
+            }
         };
         let there: Vec<&str> = self.bus.sticks.iter().map(|stick| stick.usb_path.as_str()).collect();
         Trouble::OtherStick(format!("{wanted}; there are sticks at {}", there.join(", ")))
@@ -159,6 +165,8 @@ impl Machine {
         self.answered = false;
         self.stuck = None;
         self.lookup = Lookup::NotYet;
+        self.missing.given_up = false;
+        self.pin.power_lost();
     }
 
     /// Nobody told of a change: look for one.

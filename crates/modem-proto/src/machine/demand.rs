@@ -14,11 +14,13 @@ pub(super) struct Demand {
     since: Monotonic,
     /// What a person asked for.
     asked: Option<bool>,
+    /// When.
+    asked_at: Monotonic,
 }
 
 impl Demand {
     pub(super) fn new(now: Monotonic) -> Self {
-        Self { wired: Wired::Unknown, since: now, asked: None }
+        Self { wired: Wired::Unknown, since: now, asked: None, asked_at: now }
     }
 }
 
@@ -33,10 +35,20 @@ impl Machine {
             })
     }
 
+    /// Whether a call is held, or being made, because a person asked for it while the wired line works.
+    pub fn dialled_on_request(&self) -> bool {
+        let held = !matches!(self.state, State::Standby { .. } | State::Absent { .. });
+        self.settings.dial != Dial::Always
+            && held
+            && self.demand.asked == Some(true)
+            && self.demand.wired == Wired::Up
+    }
+
     /// When the call that is up should end, if the wired line stays as it is.
     fn hang_up_at(&self) -> Option<Monotonic> {
         match (self.settings.dial, self.demand.asked, self.demand.wired) {
             (Dial::OnDemand { .. }, Some(false), _) => Some(self.demand.since),
+            (Dial::OnDemand { .. }, Some(true), Wired::Up) => Some(self.demand.asked_at + pace::ASKED_CALL),
             (Dial::OnDemand { idle_hangup }, None, Wired::Up) => Some(self.demand.since + idle_hangup),
             _ => None,
         }
@@ -57,6 +69,7 @@ impl Machine {
 
     pub(super) fn on_asked(&mut self, now: Monotonic, call: bool) -> Vec<Action> {
         self.demand.asked = Some(call);
+        self.demand.asked_at = now;
         let mut actions = self.judge_demand(now);
         if call && matches!(self.state, State::Waiting { .. }) && !self.session {
             actions.extend(self.begin(now));
@@ -66,6 +79,11 @@ impl Machine {
 
     /// Dials or hangs up if that is due.
     pub(super) fn judge_demand(&mut self, now: Monotonic) -> Vec<Action> {
+        let over = now.since(self.demand.asked_at) >= pace::ASKED_CALL;
+        if over && self.demand.asked == Some(true) && self.demand.wired == Wired::Up {
+            // Forgotten: on a plan paid by the day it must not go on for ever.
+            self.demand.asked = Some(false);
+        }
         if matches!(self.state, State::Standby { .. }) && self.wanted(now) {
             return self.leave_standby(now);
         }

@@ -43,7 +43,7 @@ use crate::command::Command;
 pub use apn::Apn;
 pub use iccid::Iccid;
 pub use ladder::{Plan, Stuck};
-pub use pin::Pin;
+pub use pin::{Pin, Spent};
 pub use recovery::{Recovery, Step};
 pub use stick::{Bus, Form, Port, Stick};
 pub use trouble::{PinRefusal, Trouble};
@@ -56,6 +56,7 @@ use attach::Avoided;
 use demand::Demand;
 use ladder::Ladder;
 use pin::PinMemory;
+use sim::Missing;
 
 /// Where the machine stands. Each variant carries the moment it acts by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,12 +176,16 @@ pub struct Machine {
     identity: Identity,
     network: Network,
     pin: PinMemory,
+    /// What is known of a SIM the stick says is not there.
+    missing: Missing,
     /// Whether the stick answered since it was plugged in.
     answered: bool,
     /// When it was.
     appeared: Monotonic,
     /// Why the last port of this round could not be used.
     port_error: Option<String>,
+    /// How often it was asked for its IMEI in vain.
+    imei_asked: u8,
     /// Whether it said that its radio is off.
     radio_off: bool,
     lookup: Lookup,
@@ -211,9 +216,11 @@ impl Machine {
             trouble: None,
             identity: Identity::default(),
             network: Network::default(),
+            missing: Missing::default(),
             answered: false,
             appeared: now,
             port_error: None,
+            imei_asked: 0,
             radio_off: false,
             lookup: Lookup::NotYet,
             avoided: Vec::new(),
@@ -251,6 +258,7 @@ impl Machine {
             Event::Redial => self.on_redial(now),
             Event::Dial => self.on_asked(now, true),
             Event::HangUp => self.on_asked(now, false),
+            Event::ForgetPin => self.on_forget_pin(now),
             Event::Reconfigured { settings, fresh_call } => self.on_settings(now, settings, fresh_call),
         }
     }

@@ -46,7 +46,7 @@ pub(super) const SESSION_END: Duration = Duration::from_secs(10);
 /// What pppd gets to say why, after it said that the link is down: the two terminate requests.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(2500);
 /// How often what needs a person is looked at again.
-pub(super) const BLOCKED_RECHECK: Duration = Duration::from_secs(30);
+pub(super) const BLOCKED_RECHECK: Duration = Duration::from_secs(10);
 /// SIM cards are busy after power-up; `ModemManager` asks for about 20 s.
 pub(super) const SIM_STARTS: Duration = Duration::from_secs(30);
 /// One that has worked since the stick was plugged in is not starting any more.
@@ -61,6 +61,9 @@ pub(super) const REGISTRATION_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const RADIO_STARTS: Duration = Duration::from_secs(2);
 /// How often an idle stick is asked for network and signal while no call is wanted.
 pub(super) const STANDBY_LOOK: Duration = Duration::from_secs(30);
+/// A call a person asked for ends by itself after this while the wired line works: long enough to
+/// try everything out, short enough that a forgotten one does not cost a second day.
+pub(super) const ASKED_CALL: Duration = Duration::from_secs(3600);
 /// The wired line's state is not known for so long: it counts as down. Longer than a boot needs
 /// for its first snapshot, and than a restart of the daemon that writes it.
 pub(super) const UNKNOWN_IS_DOWN: Duration = Duration::from_secs(60);

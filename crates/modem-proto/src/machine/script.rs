@@ -24,6 +24,9 @@ const SCRIPT: [(&str, Kind); 11] = [
     ("AT+CFUN=1", Kind::RadioOn),
 ];
 
+/// How often a stick that must say its IMEI is asked again: a line may be lost.
+const IMEI_TRIES: u8 = 2;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -98,8 +101,15 @@ impl Machine {
                 Some(Kind::Plain) | None => {}
             }
         }
-        if kind == Some(Kind::Imei) && self.is_another_stick() {
-            return self.reject_imei(now);
+        if kind == Some(Kind::Imei) && self.settings.imei.is_some() {
+            if self.identity.imei.is_none() && self.imei_asked < IMEI_TRIES {
+                self.imei_asked += 1;
+                return self.script_step(now, step);
+            }
+            self.imei_asked = 0;
+            if self.is_another_stick() {
+                return self.reject_imei(now);
+            }
         }
         self.script_step(now, step + 1)
     }
@@ -107,7 +117,9 @@ impl Machine {
     fn is_another_stick(&self) -> bool {
         match (&self.settings.imei, &self.identity.imei) {
             (Some(wanted), Some(imei)) => !same_imei(wanted, imei),
-            _ => false,
+            // Which one it is nobody knows: the person who named one did not mean "any".
+            (Some(_), None) => true,
+            (None, _) => false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::{Apn, Bus, Iccid, Pin, Port};
+use super::{Apn, Bus, Pin, Port, Spent};
 use crate::codec::Response;
 use crate::command::Command;
 use crate::parse::Registration;
@@ -28,9 +28,9 @@ pub struct Settings {
     pub usb_path: Option<String>,
     /// Use only the stick with this IMEI.
     pub imei: Option<String>,
-    /// The SIMs an earlier process sent this very PIN to and which did not accept it; `None`
-    /// stands for a SIM whose number was not known.
-    pub pins_spent: Vec<Option<Iccid>>,
+    /// The SIMs an earlier process sent this very PIN to and which did not accept it, as far as it
+    /// knew.
+    pub pins_spent: Vec<Spent>,
     /// What is known to be odd about models, by `vendor:product`.
     pub oddities: BTreeMap<String, Oddities>,
 }
@@ -208,6 +208,8 @@ pub enum Event {
     Dial,
     /// Somebody asked to end the call.
     HangUp,
+    /// Somebody asked to forget that the PIN was sent.
+    ForgetPin,
     /// The configuration was read again.
     Reconfigured {
         /// What it says.
@@ -235,6 +237,10 @@ pub enum Action {
     Send(Command),
     /// The SIM accepted the PIN: the written-down try is settled.
     SettlePin,
+    /// The SIM said that the PIN is wrong: the written-down try says so from here on.
+    RefusePin,
+    /// A person wants what is written down about the PIN forgotten.
+    ForgetPin,
     /// Close the port, which hangs up.
     Close,
     /// Take an address on this network card and report [`Event::SessionUp`]; [`Action::EndSession`]

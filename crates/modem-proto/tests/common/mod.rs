@@ -4,8 +4,8 @@
 use std::net::Ipv4Addr;
 
 use modem_proto::codec::Response;
-use modem_proto::machine::{Action, Apn, Bus, Event, Form, Link, Machine, Pin, Port, Settings, Stick};
-use modem_proto::{Command, Outcome};
+use modem_proto::machine::{Action, Apn, Bus, Event, Form, Link, Machine, Pin, Port, Settings, Spent, Stick};
+use modem_proto::{Command, MobileError, Outcome};
 use sysio::Monotonic;
 
 /// The bus with the stick on it.
@@ -56,6 +56,18 @@ pub(crate) struct Firmware {
     pub(crate) tries: u8,
     pub(crate) pins_sent: u32,
     pub(crate) knows_csim: bool,
+    /// How often its counter is busy first.
+    pub(crate) counter_busy: u8,
+    /// Whether it knows `+CPINR`.
+    pub(crate) knows_cpinr: bool,
+    /// Says that no SIM is inserted.
+    pub(crate) no_sim: bool,
+    /// What the edge wrote down about the PIN.
+    pub(crate) record: Vec<Spent>,
+    /// What a wrong PIN is answered with.
+    pub(crate) wrong: Outcome,
+    /// What a right one is, if not with `OK`; the SIM takes it nevertheless.
+    pub(crate) right: Option<Outcome>,
     pub(crate) registration: &'static str,
     /// Answers nothing, and keeps whoever opens its ports waiting.
     pub(crate) dead: bool,
@@ -77,6 +89,12 @@ impl Firmware {
             tries: 3,
             pins_sent: 0,
             knows_csim: true,
+            counter_busy: 0,
+            knows_cpinr: false,
+            no_sim: false,
+            record: Vec::new(),
+            wrong: Outcome::Mobile(MobileError::Code(16)),
+            right: None,
             registration: "1",
             dead: false,
             call: Outcome::Connect("7200000".into()),
@@ -92,9 +110,15 @@ impl Firmware {
         self.heard.push(command.to_string());
         let say = |line: &str| Response { outcome: Outcome::Ok, lines: vec![line.to_owned()] };
         match text.trim() {
+            "AT+CPIN?" if self.no_sim => mobile(10),
             "AT+CPIN?" if self.unlocked => say("+CPIN: READY"),
             "AT+CPIN?" if self.tries == 0 => say("+CPIN: SIM PUK"),
             "AT+CPIN?" => say("+CPIN: SIM PIN"),
+            "AT+CSIM=10,\"0020000100\"" if self.counter_busy > 0 => {
+                self.counter_busy -= 1;
+                mobile(14)
+            }
+            "AT+CPINR=\"SIM PIN\"" if self.knows_cpinr => say(&format!("+CPINR: SIM PIN,{},3", self.tries)),
             "AT+CSIM=10,\"0020000100\"" if self.knows_csim => say(&format!("+CSIM: 4,\"63C{}\"", self.tries)),
             "AT+CSIM=10,\"0020000100\"" => failed(),
             "AT+CREG?" => say(&format!("+CREG: 0,{}", self.registration)),
@@ -117,8 +141,13 @@ impl Firmware {
         self.pins_sent += 1;
         self.unlocked = self.pin.is_some_and(|pin| text.contains(pin));
         self.tries = if self.unlocked { 3 } else { self.tries.saturating_sub(1) };
-        if self.unlocked { Response { outcome: Outcome::Ok, lines: Vec::new() } } else { failed() }
+        let right = self.right.clone().unwrap_or(Outcome::Ok);
+        Response { outcome: if self.unlocked { right } else { self.wrong.clone() }, lines: Vec::new() }
     }
+}
+
+fn mobile(code: u16) -> Response {
+    Response { outcome: Outcome::Mobile(MobileError::Code(code)), lines: Vec::new() }
 }
 
 fn failed() -> Response {
@@ -134,15 +163,38 @@ pub(crate) fn settle(machine: &mut Machine, now: Monotonic, actions: Vec<Action>
             Action::Scan => Event::Bus(stick()),
             Action::Open(_) | Action::Send(_) if firmware.dead => continue,
             Action::Open(_) => Event::Opened(Ok(())),
-            Action::Send(command) => Event::Answer(firmware.answer(&command)),
+            Action::Send(command) => {
+                if command.carries_pin() {
+                    write_down(firmware, machine, Some(false));
+                }
+                Event::Answer(firmware.answer(&command))
+            }
+            Action::SettlePin => {
+                write_down(firmware, machine, None);
+                continue;
+            }
+            Action::RefusePin => {
+                write_down(firmware, machine, Some(true));
+                continue;
+            }
+            Action::ForgetPin => {
+                firmware.record.clear();
+                continue;
+            }
             Action::StartSession | Action::StartCard { .. } => Event::SessionUp(link()),
             Action::EndSession => Event::SessionEnded(modem_proto::machine::SessionEnd::Code(5)),
             Action::LookUpApn { .. } => Event::AccessPoint(None),
-            Action::SwitchMode { .. } | Action::Close | Action::SettlePin | Action::KillSession => continue,
+            Action::SwitchMode { .. } | Action::Close | Action::KillSession => continue,
         };
         queue.extend(machine.step(now, 50, event));
     }
     panic!("the machine never waits: {:?}", machine.state());
+}
+
+fn write_down(firmware: &mut Firmware, machine: &Machine, refused: Option<bool>) {
+    let sim = machine.sim().cloned();
+    firmware.record.retain(|spent| spent.sim != sim);
+    firmware.record.extend(refused.map(|refused| Spent { sim, refused }));
 }
 
 /// Lets time pass to the machine's next deadline.
