@@ -20,7 +20,7 @@ use device::{Device, Interface};
 
 const DEVICES: &str = "/sys/bus/usb/devices";
 const USB_MODESWITCH: &str = "/usr/sbin/usb_modeswitch";
-/// Below a third of the watchdog's 30 s; `usb_modeswitch` needs about 2 s.
+/// Well below the watchdog's 15 s; `usb_modeswitch` needs about 2 s.
 const SWITCH_LIMIT: Duration = Duration::from_secs(9);
 /// Mass storage (USB-IF class codes): what a stick shows before it is switched.
 const STORAGE: &str = "08";
