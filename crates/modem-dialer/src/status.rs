@@ -7,6 +7,7 @@ use sysio::Monotonic;
 
 /// A failed try or two is the day's business of a cellular link; this many in a row is trouble.
 const TROUBLE_AFTER: u32 = 5;
+const ON_REQUEST: &str = "modem-dialled-on-request";
 const QUIRKS: &str = "modem-quirks-invalid";
 const CONFIGURATION: &str = "modem-config-kept";
 const CARD_OVERLAP: &str = "modem-card-overlap";
@@ -34,6 +35,7 @@ pub fn report(
     Report::new(machine.name())
         .condition(machine.trouble(now).map(|trouble| condition(&trouble, machine.attempt())))
         .condition(machine.stuck().map(stuck_condition))
+        .condition(machine.dialled_on_request().then(on_request_condition))
         .condition(quirks_condition(&complaints.quirks))
         .condition(complaints.configuration.as_deref().map(configuration_condition))
         .condition(complaints.card_overlap.as_deref().map(overlap_condition))
@@ -149,6 +151,12 @@ fn stuck_condition(stuck: &Stuck) -> Condition {
         stuck.id, stuck.usb_path, stuck.reason
     );
     Condition::new("modem-stuck", Severity::Warning, "the stick needs a reset from outside", detail)
+}
+
+fn on_request_condition() -> Condition {
+    let detail =
+        "the wired line works; the call ends an hour after it was asked for, or by the request hangup";
+    Condition::new(ON_REQUEST, Severity::Info, "the stick is dialled because somebody asked for it", detail)
 }
 
 fn quirks_condition(problems: &[String]) -> Option<Condition> {
@@ -290,7 +298,7 @@ mod tests {
     #[test]
     fn every_condition_has_its_page() {
         let of_troubles = every_trouble().into_iter().map(|trouble| condition(&trouble, 0).id);
-        let others = ["modem-stuck", QUIRKS, CONFIGURATION, CARD_OVERLAP].map(str::to_owned);
+        let others = ["modem-stuck", ON_REQUEST, QUIRKS, CONFIGURATION, CARD_OVERLAP].map(str::to_owned);
         for id in of_troubles.chain(others) {
             let page =
                 Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conditions").join(format!("{id}.md"));

@@ -22,7 +22,7 @@ use crate::config::Credentials;
 use crate::ip_up::{self, PARAMETER, SCRIPTS};
 
 const PPPD: &str = "/usr/sbin/pppd";
-/// pppd says goodbye to the peer (`lcp-max-terminate` requests, 3 s apart) and waits for its scripts.
+/// pppd says goodbye to the peer (`lcp-max-terminate` requests, 1 s apart: `lcp-restart`) and waits for its scripts.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// A killed process is gone at once, unless the kernel holds it; then going on is better.
 const KILL_PATIENCE: Duration = Duration::from_millis(200);

@@ -281,11 +281,47 @@ fn refusal(outcome: &Outcome) -> Trouble {
     Trouble::CallFailed(detail)
 }
 
+/// A bare number, as some sticks give it, is the network's session management cause (3GPP TS 24.008
+/// section 10.5.6.6, table 10.5.157).
+fn in_words(reason: &str) -> String {
+    let words = match reason.parse::<u8>() {
+        Ok(26) => "insufficient resources",
+        Ok(27) => "missing or unknown APN",
+        Ok(28) => "unknown PDP address or type",
+        Ok(29) => "user authentication failed",
+        Ok(30) => "activation rejected by the gateway",
+        Ok(31) => "activation rejected, unspecified",
+        Ok(32) => "service option not supported",
+        Ok(33) => "requested service option not subscribed",
+        Ok(34) => "service option temporarily out of order",
+        Ok(35) => "session identifier already in use",
+        Ok(36) => "regular deactivation",
+        Ok(37) => "quality of service not accepted",
+        Ok(38) => "network failure",
+        Ok(39) => "reactivation requested",
+        _ => return reason.to_owned(),
+    };
+    format!("{words} ({reason})")
+}
+
 fn with_reason(so_far: Trouble, response: &Response) -> Trouble {
     let reason = response.lines.iter().find_map(|line| line.strip_prefix("+CEER:")).map(str::trim);
-    match (so_far, reason.filter(|reason| !reason.is_empty())) {
+    let reason = reason.filter(|reason| !reason.is_empty()).map(in_words);
+    match (so_far, reason) {
         (Trouble::CallFailed(detail), Some(reason)) => Trouble::CallFailed(format!("{detail}: {reason}")),
         (Trouble::AuthRefused(detail), Some(reason)) => Trouble::AuthRefused(format!("{detail}: {reason}")),
         (so_far, _) => so_far,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn a_bare_cause_gets_its_words_and_words_stay() {
+        assert_eq!(in_words("33"), "requested service option not subscribed (33)");
+        assert_eq!(in_words("No cause information available"), "No cause information available");
+        assert_eq!(in_words("200"), "200");
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn link() -> Link {
 
 /// A SIM and the firmware around it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one way to misbehave")]
 pub(crate) struct Firmware {
     pub(crate) pin: Option<&'static str>,
     pub(crate) unlocked: bool,
