@@ -273,11 +273,12 @@ fn list(root: &Root, json: bool) -> u8 {
         return OK;
     }
     let mut out = String::new();
-    let mut last = "";
+    let (mut last, mut said) = ("", String::new());
     for (hub, port, device, plan, is_off) in &rows {
         if hub.name != last {
             let _ = writeln!(out, "hub {} {} {}, {} ports", hub.name, hub.id, hub.product, hub.ports);
             last = &hub.name;
+            said.clear();
         }
         let inside = device.map_or("empty".to_owned(), |d| format!("{} {}", d.id, d.product));
         let state = if *is_off { "off" } else { inside.trim_end() };
@@ -291,7 +292,11 @@ fn list(root: &Root, json: bool) -> u8 {
             ),
             Err(refusal) => refusal.to_string(),
         };
+        // What is so for a whole hub is said once.
+        let general = word.replace(port.as_str(), "");
+        let word = if said == general { "the same" } else { &word };
         let _ = writeln!(out, "  {port:<10} {state}\n             {word}");
+        said = general;
     }
     print!("{out}");
     OK
