@@ -42,6 +42,13 @@ impl Faults {
 
     /// Something happened that may heal.
     pub fn event(&mut self, event: Event) {
+        // What only lives in the stick's memory is gone with the power, however many of the lesser cures
+        // it would have taken; what the power cures may outlive it for some cycles.
+        if event == Event::Power {
+            self.0.retain(|active| {
+                active.fault.cure == Cure::Power || !active.fault.kind.row().room.is_in_stick()
+            });
+        }
         self.use_up(|fault| fault.cure.comes_with(event, fault.kind.row().room));
     }
 
@@ -95,6 +102,16 @@ mod tests {
         assert!(faults.has(Kind::SimBusy));
         faults.tick(Duration::from_secs(3));
         assert!(!faults.has(Kind::SimBusy));
+    }
+
+    #[test]
+    fn what_lives_in_memory_goes_with_the_power_at_once() {
+        let mut faults = Faults::default();
+        faults.add(START, Fault { cycles: 3, ..Kind::SoftHang.into() });
+        faults.event(Event::UsbReset);
+        assert!(faults.has(Kind::SoftHang));
+        faults.event(Event::Power);
+        assert!(!faults.has(Kind::SoftHang));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Cure {
     /// Whether an event is what a fault living in `room` waits for. [`Cure::Redial`] is not here:
     /// only the call that was spoilt counts, see `carrier/fault.rs`.
     pub fn comes_with(self, event: Event, room: Room) -> bool {
-        let in_stick = matches!(room, Room::Firmware | Room::Device);
+        let in_stick = room.is_in_stick();
         match (self, event) {
             (Self::Person, _) => false,
             (Self::Power, event) => event == Event::Power,

@@ -106,6 +106,13 @@ pub enum Room {
     Carrier,
 }
 
+impl Room {
+    /// Whether it is memory of the stick, which the loss of power empties.
+    pub fn is_in_stick(self) -> bool {
+        matches!(self, Self::Firmware | Self::Device)
+    }
+}
+
 /// A fault to come: its kind and how it is cured here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "written::Written")]
