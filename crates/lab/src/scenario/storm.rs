@@ -39,6 +39,9 @@ const NOT_REGISTERED: [u8; 4] = [0, 2, 3, 4];
 pub struct Storm {
     /// How long it goes on, in seconds of the appliance's time.
     pub seconds: f64,
+    /// Whether it goes on until every blow was dealt once, however long that takes.
+    #[serde(default)]
+    pub whole_deck: bool,
     /// Only these; otherwise every fault that no person is needed for.
     #[serde(default)]
     pub faults: Vec<Fault>,
@@ -85,8 +88,7 @@ impl Storm {
         let blows = self.blows();
         let mut deck: Vec<Blow> = Vec::new();
         let mut number = 0;
-        // A storm that is over before every blow was dealt once has not seen what it claims.
-        while number < blows.len() || appliance.console.now() < end {
+        while (self.whole_deck && number < blows.len()) || appliance.console.now() < end {
             if deck.is_empty() {
                 // Every blow once before any comes twice, each time in another order.
                 deck = shuffled(&blows, random);
@@ -219,7 +221,7 @@ mod tests {
     use super::*;
 
     fn storm() -> Storm {
-        Storm { seconds: 1.0, faults: Vec::new(), without: vec![Kind::NoTraffic], power_cuts: true }
+        Storm { seconds: 1.0, whole_deck: false, faults: Vec::new(), without: vec![Kind::NoTraffic], power_cuts: true }
     }
 
     #[test]
