@@ -221,7 +221,13 @@ mod tests {
     use super::*;
 
     fn storm() -> Storm {
-        Storm { seconds: 1.0, whole_deck: false, faults: Vec::new(), without: vec![Kind::NoTraffic], power_cuts: true }
+        Storm {
+            seconds: 1.0,
+            whole_deck: false,
+            faults: Vec::new(),
+            without: vec![Kind::NoTraffic],
+            power_cuts: true,
+        }
     }
 
     #[test]
