@@ -7,6 +7,7 @@
 mod canonical;
 mod desired;
 mod loaded;
+pub mod marks;
 mod names;
 mod policy;
 mod sysctls;
