@@ -18,9 +18,6 @@ pub use check::{MAX_BYTES, parse};
 pub use example::example;
 pub use problem::{LoadError, Problem};
 pub use schema::{Key, SectionInfo};
-pub use sections::{Config, Modem, Network, SECTIONS, System};
+pub use sections::{Config, Modem, Network, SECTIONS, System, Uplink};
 pub use slice::{SLICE_DIR, daemons, load, load_slice, slice, slice_name};
-pub use values::{
-    Apn, Auth, Cidr, DialMode, DialNumber, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort,
-    PdpType, Pin, Protocol, Secret, Text, UsbPath,
-};
+pub use values::{Apn, Auth, Cidr, DialMode, DialNumber, Host, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort, PdpType, Pin, ProbeKind, ProbeTarget, Protocol, Secret, Text, UsbPath};

@@ -4,7 +4,7 @@
 use crate::schema::{section, sections};
 use crate::values::{
     Apn, Auth, Cidr, DialMode, DialNumber, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort,
-    PdpType, Pin, Secret, Text, UsbPath,
+    PdpType, Pin, ProbeTarget, Secret, Text, UsbPath,
 };
 
 section! {
@@ -63,4 +63,14 @@ section! {
     }
 }
 
-sections! { system: System, modem: Modem, network: Network }
+section! {
+    /// How the lines to the internet are watched.
+    Uplink "uplink" for ["uplink"] {
+        /// Whom to ask how a line is; this replaces the built-in list, so name several operators and
+        /// kinds. "icmp 1.1.1.1", "dns 9.9.9.9", "tcp host:port", "tls host", "http http://host/path
+        /// status=204 body=text"; each may have operator= (targets of one count as one) and region=.
+        targets "targets": Vec<ProbeTarget> = Vec::new(), like "[\"icmp 1.1.1.1 operator=cloudflare\", \"dns 9.9.9.9 operator=quad9\"]";
+    }
+}
+
+sections! { system: System, modem: Modem, network: Network, uplink: Uplink }
