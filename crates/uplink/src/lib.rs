@@ -5,20 +5,25 @@
 //! reads everything again, plans from scratch and applies the difference. A crash, a lost message or
 //! a foreign `ip route del` is healed by the next look.
 
+mod dns;
 mod driver;
+mod line;
 mod machine;
 mod modem;
 mod plan;
 mod ports;
 mod settings;
 mod status;
+mod switch;
 
 pub use driver::{Driver, Outcome, System};
+pub use line::LineNow;
 pub use machine::{Action, Event, Machine, Observation};
 pub use modem::{Cellular, Kind, Modem};
-pub use plan::{Change, Facts, PROTOCOL, Plan, difference, plan};
+pub use plan::{Change, Facts, Intent, PROTOCOL, Plan, difference, in_place, plan};
 pub use ports::Kernel;
 pub use settings::{Settings, load_settings};
+pub use switch::{Candidate, Switch, Switched};
 
 use daemonkit::{Daemon, Interest};
 use netlink::Monitor;

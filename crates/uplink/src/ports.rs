@@ -6,6 +6,7 @@ use crate::machine::Observation;
 use crate::modem::Modem;
 use crate::plan::{Change, Facts};
 use netlink::Connection;
+use ruleset::marks::{ARRIVED_MASK, LEFT_MASK, Line};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use sysio::{Monotonic, Root, file};
@@ -63,6 +64,11 @@ impl System for Kernel {
             Change::DeleteRule(rule) => c.delete_rule(rule),
         }
         .map_err(|e| e.to_string())
+    }
+
+    fn forget(&mut self, line: Line) -> Result<u32, String> {
+        let mask = LEFT_MASK | ARRIVED_MASK;
+        netlink::forget_connections(line.left(), mask).map_err(|e| e.to_string())
     }
 
     fn write_resolv(&mut self, content: &str) -> Result<(), String> {

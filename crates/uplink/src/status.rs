@@ -1,6 +1,8 @@
 //! What `uplink` says about itself.
 
-use crate::machine::{Line, Machine};
+use crate::line::LineNow;
+use crate::machine::Machine;
+use ruleset::marks::Line;
 use serde_json::{Value, json};
 use snapshot::{Condition, Report, Severity};
 use std::time::Duration;
@@ -13,7 +15,7 @@ pub(crate) fn report(machine: &Machine, now: Monotonic) -> Report {
     let dns: Vec<String> = machine.dns().iter().map(ToString::to_string).collect();
     Report::new(if machine.active().is_some() { "online" } else { "offline" })
         .field("links", machine.lines().iter().map(link).collect::<Vec<Value>>())
-        .field("active", machine.active())
+        .field("active", machine.active().map(Line::name))
         .field("dns", dns)
         .condition(none(machine, now))
         .condition(no_dns(machine))
@@ -22,12 +24,13 @@ pub(crate) fn report(machine: &Machine, now: Monotonic) -> Report {
         .condition(dns_failed(machine))
 }
 
-fn link(line: &Line) -> Value {
+fn link(line: &LineNow) -> Value {
     json!({
-        "name": line.name,
+        "name": line.line.name(),
         "interface": line.interface,
-        "kind": line.name,
+        "kind": line.line.name(),
         "state": if line.up { "up" } else { "down" },
+        "usable": line.usable(),
         "default_route": line.metric.is_some(),
         "metric": line.metric,
         "gateway": line.gateway.map(|g| g.to_string()),
@@ -42,8 +45,10 @@ fn none(machine: &Machine, now: Monotonic) -> Option<Condition> {
 
 fn no_dns(machine: &Machine) -> Option<Condition> {
     let active = machine.active().filter(|_| machine.dns().is_empty())?;
-    let detail =
-        format!("the {active} line is up, but nobody named a DNS server; this box cannot resolve names");
+    let detail = format!(
+        "the {} line is up, but nobody named a DNS server; this box cannot resolve names",
+        active.name()
+    );
     Some(Condition::new("uplink-no-dns", Severity::Warning, "no DNS server is known", detail))
 }
 
