@@ -2,8 +2,20 @@
 //!
 //! Pure: time and results come in, probes to send and verdicts come out. `uplink` does the sending.
 
+mod event;
+pub mod penalty;
+mod report;
+mod settings;
 mod target;
 mod verdict;
+mod watch;
 
+pub use event::{Action, Event, Outcome};
+pub use report::{TargetReport, TargetState};
+pub use settings::{Settings, Tempo};
 pub use target::{Family, Kind, Target};
 pub use verdict::{Grade, Part, State, Verdict};
+pub use watch::Watch;
+
+/// Probes remembered of each target.
+pub const REMEMBERED: usize = 20;
