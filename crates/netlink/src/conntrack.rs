@@ -4,8 +4,7 @@
 //! net/netfilter/nf_conntrack_netlink.c): ten thousand entries need no ten thousand questions. A
 //! kernel without marks refuses (`EOPNOTSUPP`) rather than flushing everything.
 //!
-//! By hand rather than with `netlink-packet-netfilter`: that knows nftables and logging, of conntrack
-//! no deletion and no mask.
+//! By hand, as the packet filter's generation: two attributes out and a count back need no crate.
 
 use crate::Error;
 use crate::connection::{failed, open_protocol, refused, wait};

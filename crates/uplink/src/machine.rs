@@ -289,9 +289,9 @@ impl Machine {
         self.switch.history()
     }
 
-    /// How long the wired line must be good just now, and after how many failovers; while that is
-    /// longer than it should be.
-    pub fn flapping(&self, now: Monotonic) -> Option<(Duration, usize)> {
+    /// How long the wired line must be good just now, and after how many returns that did not
+    /// last; while that is longer than usual.
+    pub fn flapping(&self, now: Monotonic) -> Option<(Duration, u32)> {
         self.switch.penalty(now)
     }
 

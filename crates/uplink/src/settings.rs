@@ -1,6 +1,6 @@
 //! The owner's configuration as far as lines are concerned.
 
-use config::Mode;
+use config::{Config, Mode, ProbeTarget};
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::path::Path;
@@ -17,6 +17,10 @@ pub struct Settings {
     pub failback_hold: Duration,
     /// Name servers for when a line names none or its own are dead: public resolvers.
     pub last_resort_dns: Vec<IpAddr>,
+    /// Whom to ask how a line is; the built-in list where empty.
+    pub targets: Vec<ProbeTarget>,
+    /// Whether the cellular line's data costs money.
+    pub metered: bool,
 }
 
 impl Settings {
@@ -24,7 +28,14 @@ impl Settings {
     /// what comes here goes out by the cellular line.
     pub fn backup(lan: &str) -> Self {
         let failback_hold = Duration::from_secs(30);
-        Self { lan: lan.to_owned(), mode: Mode::Backup, failback_hold, last_resort_dns: Vec::new() }
+        Self {
+            lan: lan.to_owned(),
+            mode: Mode::Backup,
+            failback_hold,
+            last_resort_dns: Vec::new(),
+            targets: Vec::new(),
+            metered: true,
+        }
     }
 
     /// As in `mode = "gateway"`: what comes here goes out by the line in use.
@@ -35,19 +46,20 @@ impl Settings {
 
 /// The settings of a configuration slice; those of a fresh appliance when there is none.
 pub fn load_settings(slice: &Path) -> Settings {
-    let network = match config::load(slice) {
-        Ok(config) => config.network,
+    let Config { network, uplink, metered, .. } = match config::load(slice) {
+        Ok(config) => config,
         Err(error) => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             log::warn!("{error}{cause}; going on with the settings of a fresh appliance");
-            config::Network::default()
+            Config::default()
         }
     };
     let lan = network.lan_interface.as_str();
-    match network.mode {
+    let by_mode = match network.mode {
         Mode::Backup => Settings::backup(lan),
         Mode::Gateway => Settings::gateway(lan),
-    }
+    };
+    Settings { targets: uplink.targets, metered: metered.metered, ..by_mode }
 }
 
 #[cfg(test)]

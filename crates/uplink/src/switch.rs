@@ -1,12 +1,11 @@
 //! Which line is in use, decided from what is known of both; pure.
 //!
 //! The wired line is preferred: it costs nothing. It is left at once for a better one, and taken again
-//! only after it has been good for a hold time, which doubles with every failover of the last half
-//! hour. No line is taken that is worse than the one in use: with nothing better known, all stays.
+//! only after it has been good for a hold time, which doubles with every return that did not last. No line is taken that is worse than the one in use: with nothing better known, all stays.
 
 use link_health::Grade;
+use link_health::penalty::{FORGIVEN_AFTER, Hold, LONGEST, Penalty};
 use ruleset::marks::Line;
-use std::collections::VecDeque;
 use std::time::Duration;
 use sysio::Monotonic;
 
@@ -15,12 +14,6 @@ const PREFERRED: Line = Line::Wired;
 /// So long the preferred line may be unknown while the other is known to work: after a start its
 /// probes need a few seconds, and the other one's data costs money.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Failovers older than this are forgiven.
-const MEMORY: Duration = Duration::from_secs(30 * 60);
-/// However often a line fails, it is tried again after so long.
-const HOLD_LIMIT: Duration = Duration::from_secs(15 * 60);
-/// More failovers than it takes from the shortest hold time to the limit need not be remembered.
-const REMEMBERED: usize = 16;
 
 /// What counts when lines are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +42,11 @@ pub struct Switched {
 pub struct Switch {
     hold: Duration,
     current: Option<Line>,
-    /// Since when the preferred line has been good while the other is in use.
-    good_since: Option<Monotonic>,
+    /// How long the preferred line has been good while the other is in use.
+    good: Hold,
     /// Since when the preferred line in use has been unknown while the other works.
     unknown_since: Option<Monotonic>,
-    failovers: VecDeque<Monotonic>,
+    penalty: Penalty,
     count: u64,
     last: Option<Switched>,
 }
@@ -64,9 +57,9 @@ impl Switch {
         Self {
             hold,
             current: None,
-            good_since: None,
+            good: Hold::default(),
             unknown_since: None,
-            failovers: VecDeque::new(),
+            penalty: Penalty::default(),
             count: 0,
             last: None,
         }
@@ -89,22 +82,20 @@ impl Switch {
 
     /// How long the preferred line must be good just now.
     pub fn hold(&self, now: Monotonic) -> Duration {
-        let recent = self.failovers.iter().filter(|at| now.since(**at) < MEMORY).count();
-        let doubled = u32::try_from(recent.saturating_sub(1)).unwrap_or(u32::MAX).min(31);
-        self.hold.saturating_mul(1 << doubled).min(HOLD_LIMIT.max(self.hold))
+        let doubled = 1_u32.checked_shl(self.penalty.flaps(now)).unwrap_or(u32::MAX);
+        self.hold.saturating_mul(doubled).min(LONGEST.max(self.hold))
     }
 
-    /// The longer hold time and the number of failovers behind it, while there is one.
-    pub fn penalty(&self, now: Monotonic) -> Option<(Duration, usize)> {
-        let recent = self.failovers.iter().filter(|at| now.since(**at) < MEMORY).count();
-        (recent > 1).then(|| (self.hold(now), recent))
+    /// The longer hold time and the number of returns that did not last behind it, while there is one.
+    pub fn penalty(&self, now: Monotonic) -> Option<(Duration, u32)> {
+        let flaps = self.penalty.flaps(now);
+        (flaps > 0).then(|| (self.hold(now), flaps))
     }
 
     /// When to decide again though nothing new is heard.
     pub fn deadline(&self, now: Monotonic) -> Option<Monotonic> {
-        let hold = self.good_since.map(|since| since + self.hold(now));
         let patience = self.unknown_since.map(|since| since + PATIENCE);
-        [hold, patience].into_iter().flatten().min()
+        [self.good.deadline(self.hold(now)), patience].into_iter().flatten().min()
     }
 
     /// Decides; what was switched, if anything was. The first choice is none.
@@ -129,12 +120,10 @@ impl Switch {
     fn go(&mut self, now: Monotonic, from: Line, reason: String) {
         let to = other(from);
         self.current = Some(to);
-        (self.good_since, self.unknown_since) = (None, None);
-        if from == PREFERRED {
-            self.failovers.push_back(now);
-            if self.failovers.len() > REMEMBERED {
-                self.failovers.pop_front();
-            }
+        (self.good, self.unknown_since) = (Hold::default(), None);
+        let returned = self.last.as_ref().filter(|last| last.to == PREFERRED);
+        if from == PREFERRED && returned.is_some_and(|last| now.since(last.at) < FORGIVEN_AFTER) {
+            self.penalty.flap(now);
         }
         self.count += 1;
         self.last = Some(Switched { from, to, at: now, reason });
@@ -143,7 +132,7 @@ impl Switch {
     /// Why the line in use should be left; none if it should not.
     fn reason(&mut self, now: Monotonic, line: Line, used: Candidate, other: Candidate) -> Option<String> {
         let preferred_is_good = line != PREFERRED && other.way && other.grade == Grade::Good;
-        self.good_since = if preferred_is_good { self.good_since.or(Some(now)) } else { None };
+        self.good.observe(now, preferred_is_good);
         let unknown = line == PREFERRED && used.grade == Grade::Unknown && other.grade >= Grade::Poor;
         self.unknown_since = if unknown && other.way { self.unknown_since.or(Some(now)) } else { None };
         let name = line.name();
@@ -165,7 +154,8 @@ impl Switch {
                 .then(|| format!("nothing is known of the {name} line, and the other works"));
         }
         let hold = self.hold(now);
-        (now.since(self.good_since?) >= hold)
+        self.good
+            .ready(now, hold)
             .then(|| format!("the {} line has been good for {} s", PREFERRED.name(), hold.as_secs()))
     }
 }
@@ -265,10 +255,10 @@ mod tests {
     }
 
     #[test]
-    fn each_failover_doubles_the_hold_time_and_time_forgives() {
+    fn each_return_that_did_not_last_doubles_the_hold_time_and_time_forgives() {
         let mut switch = on(Line::Wired);
         let mut now = 0;
-        for expected in [30, 60, 120, 240, 480, 900, 900] {
+        for expected in [30, 60, 120, 240, 480, 600, 600] {
             switch.decide(at(now), is(Grade::Dead), is(Grade::Good));
             assert_eq!(switch.hold(at(now)).as_secs(), expected);
             switch.decide(at(now + 1), is(Grade::Good), is(Grade::Dead));
@@ -276,8 +266,8 @@ mod tests {
             now += 2;
         }
         assert!(switch.penalty(at(now)).is_some());
-        assert_eq!(switch.penalty(at(now + 1800)), None);
-        assert_eq!(switch.hold(at(now + 1800)), HOLD);
+        assert_eq!(switch.penalty(at(now + 3600)), None);
+        assert_eq!(switch.hold(at(now + 3600)), HOLD);
     }
 
     fn candidate() -> impl Strategy<Value = Candidate> {
@@ -310,7 +300,7 @@ mod tests {
                 }
             }
             switch.decide(at(now), is(Grade::Good), is(Grade::Good));
-            now += HOLD_LIMIT.as_secs();
+            now += LONGEST.as_secs();
             switch.decide(at(now), is(Grade::Good), is(Grade::Good));
             prop_assert_eq!(switch.current(), Some(Line::Wired));
         }

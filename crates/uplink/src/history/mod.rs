@@ -6,5 +6,5 @@
 mod ring;
 mod store;
 
-pub(crate) use ring::Ring;
+pub(crate) use ring::{Ring, word};
 pub(crate) use store::Store;

@@ -281,7 +281,10 @@ mod tests {
         let now = Monotonic::from_secs(600);
         Store::new(&root, BOOT).write(now, wall(NOON), &filled(300), false);
         let shown = shown(&root);
-        assert_eq!((&shown["schema"], &shown["step_s"], &shown["boot_id"]), (&1.into(), &60.into(), &BOOT.into()));
+        assert_eq!(
+            (&shown["schema"], &shown["step_s"], &shown["boot_id"]),
+            (&1.into(), &60.into(), &BOOT.into())
+        );
         let points = &shown["links"][0]["targets"][0]["points"];
         assert_eq!(points[0]["ms"], 300_000);
         assert_eq!(points[0]["unix"], NOON - 300);
@@ -322,7 +325,8 @@ mod tests {
     #[test]
     fn a_broken_file_is_set_aside_and_never_fatal() {
         let (_dir, root) = system();
-        for broken in ["", "{", "failberry-history 1 x\nP b 1 1 1 1 1 1 1\n", "failberry-history 1 x\nT\ta\n"] {
+        for broken in ["", "{", "failberry-history 1 x\nP b 1 1 1 1 1 1 1\n", "failberry-history 1 x\nT\ta\n"]
+        {
             fs::write(root.path(KEPT), broken).unwrap();
             assert_eq!(Store::new(&root, BOOT).load(), Ring::default());
             assert!(!root.path(KEPT).exists());

@@ -1,6 +1,7 @@
 //! What the machine does with what it sees and hears.
 
 use super::*;
+use link_health::State;
 use netlink::{Address, Link, Route};
 
 fn at(seconds: u64) -> Monotonic {
@@ -45,19 +46,95 @@ fn resolv(actions: &[Action]) -> Option<&str> {
     actions.iter().find_map(|a| if let Action::WriteResolv(text) = a { Some(text.as_str()) } else { None })
 }
 
+fn says(line: Line, state: State) -> Event {
+    Event::Health { line, verdict: Verdict { state, ..Verdict::default() } }
+}
+
+/// A look at a wired line and a session.
+fn both() -> Event {
+    Event::Observed(Ok(observation(true, session())))
+}
+
+/// On the cellular line since second 2, because the wired one is dead.
+fn failed_over() -> (Machine, Vec<Action>) {
+    let mut machine = machine();
+    machine.step(at(1), both());
+    machine.step(at(1), Event::Changed(Ok(())));
+    machine.step(at(2), says(Line::Wired, State::Down));
+    assert_eq!(machine.next_look(), at(2), "a verdict is acted on at once");
+    let actions = machine.step(at(2), both());
+    assert_eq!(machine.active(), Some(Line::Cellular));
+    (machine, actions)
+}
+
 #[test]
 fn dns_follows_the_line_in_use_and_comes_back() {
     let mut machine = machine();
-    let actions = machine.step(at(1), Event::Observed(Ok(observation(false, Modem::Known(None)))));
+    let actions = machine.step(at(1), both());
     assert!(resolv(&actions).unwrap().contains("nameserver 192.168.178.1\n"));
-    assert_eq!(machine.active(), Some("wired"));
-    let actions = machine.step(at(2), Event::Observed(Ok(observation(true, session()))));
+    assert_eq!(machine.active(), Some(Line::Wired), "a session alone is no reason to use it");
+    machine.step(at(2), says(Line::Wired, State::Down));
+    let actions = machine.step(at(2), both());
     let text = resolv(&actions).unwrap();
     assert!(text.find("198.51.100.53").unwrap() < text.find("192.168.178.1").unwrap(), "{text}");
-    assert_eq!(machine.active(), Some("cellular"));
+    assert_eq!(machine.active(), Some(Line::Cellular));
     let actions = machine.step(at(3), Event::Observed(Ok(observation(false, Modem::Known(None)))));
     assert!(!resolv(&actions).unwrap().contains("198.51.100"));
-    assert_eq!(machine.active(), Some("wired"));
+    assert_eq!(machine.active(), Some(Line::Wired), "a dead line is better than one that is gone");
+}
+
+#[test]
+fn routes_first_then_dns_and_connections_last_and_again_later() {
+    let (mut machine, actions) = failed_over();
+    let kinds: Vec<_> = actions.iter().map(std::mem::discriminant).collect();
+    let expected = [Action::Change(Vec::new()), Action::WriteResolv(String::new())];
+    assert_eq!(kinds, expected.iter().map(std::mem::discriminant).collect::<Vec<_>>());
+    let forget = [Action::Forget(Line::Wired)];
+    assert_eq!(machine.step(at(2), Event::Changed(Ok(()))), forget);
+    for second in [7, 12] {
+        assert!(machine.next_look() <= at(second));
+        machine.step(at(second), both());
+        assert_eq!(machine.step(at(second), Event::Changed(Ok(()))), forget, "at {second}");
+    }
+    machine.step(at(60), both());
+    assert_eq!(machine.step(at(60), Event::Changed(Ok(()))), []);
+}
+
+#[test]
+fn no_connection_is_let_go_while_routes_cannot_be_set() {
+    let (mut machine, _) = failed_over();
+    assert_eq!(machine.step(at(2), Event::Changed(Err("read-only".to_owned()))), []);
+    machine.step(at(7), both());
+    assert_eq!(machine.step(at(7), Event::Changed(Ok(()))), [Action::Forget(Line::Wired)]);
+}
+
+#[test]
+fn what_could_not_be_let_go_is_tried_again() {
+    let (mut machine, _) = failed_over();
+    for second in [2, 7, 12, 17, 22] {
+        assert_eq!(machine.step(at(second), Event::Changed(Ok(()))), [Action::Forget(Line::Wired)]);
+        machine.step(at(second), Event::Forgotten(Line::Wired, Err("no answer".to_owned())));
+    }
+    assert_eq!(machine.step(at(27), Event::Changed(Ok(()))), [Action::Forget(Line::Wired)]);
+    machine.step(at(27), Event::Forgotten(Line::Wired, Ok(3)));
+    assert_eq!(machine.step(at(40), Event::Changed(Ok(()))), []);
+}
+
+#[test]
+fn a_restart_goes_on_with_the_line_in_place_and_lets_stragglers_go() {
+    let (_, actions) = failed_over();
+    let Some(Action::Change(changes)) = actions.first() else { panic!("{actions:?}") };
+    let mut left = observation(true, session());
+    for change in changes {
+        if let Change::SetRoute(route) = change {
+            left.facts.routes.push(route.clone());
+        }
+    }
+    let mut machine = machine();
+    machine.step(at(20), Event::Observed(Ok(left)));
+    assert_eq!(machine.active(), Some(Line::Cellular), "nothing is known, so nothing is changed");
+    assert_eq!(machine.switches().0, 0);
+    assert_eq!(machine.step(at(20), Event::Changed(Ok(()))), [Action::Forget(Line::Wired)]);
 }
 
 #[test]
@@ -72,14 +149,13 @@ fn an_unchanged_list_is_not_written_again_but_a_failed_one_is() {
 
 #[test]
 fn a_silent_modem_keeps_its_line() {
-    let mut machine = machine();
-    machine.step(at(1), Event::Observed(Ok(observation(true, session()))));
+    let (mut machine, _) = failed_over();
     machine.step(at(40), Event::Observed(Ok(observation(true, Modem::Silent))));
-    assert_eq!(machine.active(), Some("cellular"));
+    assert_eq!(machine.active(), Some(Line::Cellular));
     assert!(machine.modem_is_silent());
     // The kernel took the interface: the line is gone whatever anybody says.
     machine.step(at(45), Event::Observed(Ok(observation(false, Modem::Silent))));
-    assert_eq!(machine.active(), Some("wired"));
+    assert_eq!(machine.active(), Some(Line::Wired));
 }
 
 #[test]

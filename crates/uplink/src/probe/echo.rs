@@ -39,17 +39,23 @@ pub(super) struct Echoes {
     v4: Option<OwnedFd>,
     v6: Option<OwnedFd>,
     waiting: HashMap<u16, Waiting>,
+    bytes: u64,
 }
 
 impl Echoes {
     pub(super) fn new(random: &mut Random) -> Self {
         let [a, b, c, d, ..] = random.next().to_ne_bytes();
         let (id, sequence) = (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]));
-        Self { id, sequence, v4: None, v6: None, waiting: HashMap::new() }
+        Self { id, sequence, v4: None, v6: None, waiting: HashMap::new(), bytes: 0 }
     }
 
     pub(super) fn outstanding(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// What echoes have cost, IP headers included.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(super) fn socket(&self, family: Family) -> Option<BorrowedFd<'_>> {
@@ -80,6 +86,7 @@ impl Echoes {
         } else {
             let waiting = Waiting { probe, to, cookie, sent: now, deadline, end, told: false };
             self.waiting.insert(self.sequence, waiting);
+            self.bytes += packet(to, request.len());
         }
         result
     }
@@ -116,6 +123,7 @@ impl Echoes {
                 let ours = echo.id == self.id && echo.cookie == waiting.cookie && from == waiting.to;
                 ours.then_some(())?;
                 let waiting = self.waiting.remove(&echo.sequence)?;
+                self.bytes += packet(waiting.to, icmp::LENGTH);
                 let latency = now.since(waiting.sent);
                 Some((waiting.probe, Outcome::Answered { latency, code: None }))
             }
@@ -150,6 +158,10 @@ impl Echoes {
         let untold = self.waiting.drain().filter(|(_, w)| !w.told);
         found.extend(untold.map(|(_, w)| (w.probe, Outcome::Unsent(why.to_owned()))));
     }
+}
+
+fn packet(to: IpAddr, length: usize) -> u64 {
+    length as u64 + if to.is_ipv4() { 20 } else { 40 }
 }
 
 fn send(

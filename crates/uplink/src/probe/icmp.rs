@@ -18,6 +18,8 @@ const COOKIE: usize = 8;
 /// Behind the cookie, so that the payload is never empty and never zeros: routers are known to drop
 /// such echoes (opnsense/core#4047).
 const FILLING: [u8; 8] = *b"failover";
+/// A request, and so its answer, without IP header.
+pub(super) const LENGTH: usize = HEADER + COOKIE + FILLING.len();
 /// IPv6's header without extensions (RFC 8200 section 3).
 const IPV6_HEADER: usize = 40;
 

@@ -55,6 +55,7 @@ pub struct Prober {
     flights: Vec<Option<Flight>>,
     names: Names,
     found: Vec<Finding>,
+    bytes: u64,
 }
 
 impl Prober {
@@ -69,7 +70,14 @@ impl Prober {
             flights: Vec::new(),
             names: Names::default(),
             found: Vec::new(),
+            bytes: 0,
         }
+    }
+
+    /// What probes cost so far, both directions, IP headers included, as reckoned from what was sent
+    /// and received; without what the link layer adds and the network repeats.
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.echoes.bytes()
     }
 
     /// Whom to ask for names over this line, best first.
@@ -95,8 +103,7 @@ impl Prober {
     /// Asks a target.
     pub fn start(&mut self, now: Monotonic, probe: u64, asked: &Rc<Asked>, timeout: Duration) {
         let deadline = now + timeout;
-        let ticket =
-            Ticket { probe, asked: Rc::clone(asked), deadline, end: deadline + LATE, told: false };
+        let ticket = Ticket { probe, asked: Rc::clone(asked), deadline, end: deadline + LATE, told: false };
         let known = asked.target.address.or_else(|| {
             let host = asked.host.as_deref()?;
             self.names.fresh(now, host, asked.target.family)
@@ -134,7 +141,9 @@ impl Prober {
             _ => {
                 let slot = token - TOKEN_FLIGHT;
                 if let Some(mut flight) = self.flights.get_mut(slot).and_then(Option::take) {
-                    match flight.ready(now, &mut self.random) {
+                    let step = flight.ready(now, &mut self.random);
+                    self.bytes += flight.take_bytes();
+                    match step {
                         Step::Waiting => self.flights[slot] = Some(flight),
                         step => self.ended(now, flight, step),
                     }
@@ -187,7 +196,9 @@ impl Prober {
     fn resolve(&mut self, now: Monotonic, ticket: Ticket, attempt: usize) {
         let host = ticket.asked.host.clone().unwrap_or_default();
         if let Some(resolver) = self.names.resolver(attempt) {
-            let times = (now, RESOLVER_PATIENCE);
+            // A slow line may need longer than the first patience; the second one gets twice as long.
+            let patience = RESOLVER_PATIENCE * (1 << attempt.min(4));
+            let times = (now, patience);
             let flight =
                 Flight::resolve(&self.way, ticket.clone(), (resolver, attempt), times, &mut self.random);
             self.keep(&ticket, flight);
@@ -200,12 +211,19 @@ impl Prober {
 
     fn keep(&mut self, ticket: &Ticket, flight: Result<Flight, String>) {
         match flight {
-            Ok(flight) => match self.flights.iter_mut().find(|slot| slot.is_none()) {
-                Some(slot) => *slot = Some(flight),
-                None if self.flights.len() < FLIGHTS => self.flights.push(Some(flight)),
-                None => self.tell(ticket, Outcome::Unsent("too many probes under way".to_owned())),
-            },
+            Ok(mut flight) => {
+                self.bytes += flight.take_bytes();
+                self.place(ticket, flight);
+            }
             Err(error) => self.tell(ticket, Outcome::Unsent(error)),
+        }
+    }
+
+    fn place(&mut self, ticket: &Ticket, flight: Flight) {
+        match self.flights.iter().position(Option::is_none) {
+            Some(slot) => self.flights[slot] = Some(flight),
+            None if self.flights.len() < FLIGHTS => self.flights.push(Some(flight)),
+            None => self.tell(ticket, Outcome::Unsent("too many probes under way".to_owned())),
         }
     }
 
@@ -224,7 +242,9 @@ impl Prober {
             let resolving = flight.resolving();
             if now >= flight.ticket.deadline && !flight.ticket.told {
                 let silent = if resolving.is_some() { Outcome::Unresolvable } else { Outcome::Silent };
-                if resolving.is_none() && let Some(host) = &flight.ticket.asked.host {
+                if resolving.is_none()
+                    && let Some(host) = &flight.ticket.asked.host
+                {
                     self.names.judge(host, flight.ticket.asked.target.family, false);
                 }
                 self.found.push((flight.ticket.probe, silent));
@@ -234,7 +254,14 @@ impl Prober {
                 && now >= at
             {
                 self.names.silent(resolver);
-                self.resolve(now, flight.ticket, attempt + 1);
+                let host = flight.ticket.asked.host.as_deref().unwrap_or_default();
+                let family = flight.ticket.asked.target.family;
+                if self.names.resolver(attempt + 1).is_some() || self.names.proven(host, family).is_some() {
+                    self.resolve(now, flight.ticket, attempt + 1);
+                } else {
+                    flight.wait_on();
+                    self.flights[slot] = Some(flight);
+                }
             } else if now < flight.ticket.end && !(resolving.is_some() && flight.ticket.told) {
                 self.flights[slot] = Some(flight);
             }

@@ -126,7 +126,10 @@ mod tests {
         let mut names = Names::default();
         assert_eq!(names.resolver(0), None);
         names.use_resolvers(vec![ip(1), ip(2)]);
-        assert_eq!([names.resolver(0), names.resolver(1), names.resolver(2)], [Some(ip(1)), Some(ip(2)), None]);
+        assert_eq!(
+            [names.resolver(0), names.resolver(1), names.resolver(2)],
+            [Some(ip(1)), Some(ip(2)), None]
+        );
         names.silent(ip(1));
         assert_eq!(names.resolver(0), Some(ip(2)));
         names.silent(ip(1));

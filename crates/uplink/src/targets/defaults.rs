@@ -85,8 +85,7 @@ fn resolver(operator: &str, certified: &str, address: IpAddr) -> [Asked; 4] {
             let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
             let host = (kind == Kind::Tls).then(|| certified.to_owned());
             let (name, operator) = (format!("{word} {address}"), operator.to_owned());
-            let target =
-                Target { name, operator, region: None, kind, family, address: Some(address), port };
+            let target = Target { name, operator, region: None, kind, family, address: Some(address), port };
             Asked { target, host }
         })
 }
