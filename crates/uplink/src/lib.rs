@@ -28,8 +28,8 @@ pub use plan::{Change, Facts, Intent, PROTOCOL, Plan, difference, in_place, plan
 pub use ports::Kernel;
 pub use probe::{Finding, Prober, TOKENS};
 pub use settings::{Settings, load_settings};
-pub use targets::{Asked, targets};
 pub use switch::{Candidate, Switch, Switched};
+pub use targets::{Asked, targets};
 
 use daemonkit::{Daemon, Interest};
 use history::{Ring, Store};
@@ -137,8 +137,8 @@ impl Uplink {
         for _ in 0..ROUNDS {
             let mut again = false;
             for watch in &mut self.watches {
-                if watch.take_changed() {
-                    let (line, verdict) = (watch.line(), watch.verdict().clone());
+                if let Some(verdict) = watch.take_verdict() {
+                    let line = watch.line();
                     self.machine.step(now, Event::Health { line, verdict });
                     again = true;
                 }

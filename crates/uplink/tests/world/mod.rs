@@ -35,8 +35,7 @@ pub enum Manner {
     Odd,
 }
 
-const MANNERS: [Manner; 5] =
-    [Manner::Right, Manner::Silent, Manner::Portal, Manner::Garbage, Manner::Odd];
+const MANNERS: [Manner; 5] = [Manner::Right, Manner::Silent, Manner::Portal, Manner::Garbage, Manner::Odd];
 
 /// A manner that can change while servers run.
 #[derive(Debug, Clone, Default)]
@@ -227,7 +226,12 @@ impl World {
             net.sh(line);
         }
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["run/failberry/config", "run/failberry-uplink", "data/failberry/uplink", "proc/sys/kernel/random"] {
+        for folder in [
+            "run/failberry/config",
+            "run/failberry-uplink",
+            "data/failberry/uplink",
+            "proc/sys/kernel/random",
+        ] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         std::fs::write(dir.path().join("proc/sys/kernel/random/boot_id"), format!("{BOOT}\n")).unwrap();
