@@ -5,6 +5,7 @@
 //! reads everything again, plans from scratch and applies the difference. A crash, a lost message or
 //! a foreign `ip route del` is healed by the next look.
 
+pub mod advertise;
 mod dns;
 mod driver;
 mod line;
@@ -15,6 +16,7 @@ mod ports;
 mod settings;
 mod status;
 mod switch;
+mod ula;
 
 pub use driver::{Driver, Outcome, System};
 pub use line::LineNow;

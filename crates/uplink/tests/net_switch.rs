@@ -121,8 +121,8 @@ impl House {
         assert_eq!(self.active(), Some(Line::Wired));
     }
 
-    fn connections(&self, mark: u32, mask: u32) -> u32 {
-        self.pi.run(move || netlink::count_connections(mark, mask).unwrap())
+    fn connections(&self, mark: u32, bits: u32) -> u32 {
+        self.pi.run(move || netlink::count_connections(mark, bits).unwrap())
     }
 
     fn left_by(&self, line: Line) -> u32 {
