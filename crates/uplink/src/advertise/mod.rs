@@ -7,8 +7,7 @@
 //! from one. Told once, a device believes it; told again, it gets over the router's own word, which
 //! makes those prefixes preferred again each time.
 //!
-//! Neither our kernel (`accept_ra_from_local`) nor systemd-networkd ("sd-ndisc already ignore all
-//! packets from the same interface", systemd#32299) takes our own advertisements for another router's.
+//! This box itself hears nothing of it: it goes on with the house's router by the wired line.
 
 mod message;
 mod send;

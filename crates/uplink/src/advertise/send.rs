@@ -6,7 +6,7 @@ use nix::sys::socket::{
     sockopt,
 };
 use std::net::{Ipv6Addr, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// All nodes on a link (RFC 4291, section 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -21,6 +21,8 @@ const HOP_LIMIT: i32 = 255;
 pub fn send(link: u32, message: &Advertisement) -> std::io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Inet6, SockType::Raw, flags, SockProtocol::IcmpV6)?;
+    // Our kernel takes prefixes from itself where it takes any (`ndisc_router_discovery`).
+    ioctl::multicast::leave_ipv6_loop(socket.as_fd())?;
     setsockopt(&socket, sockopt::Ipv6MulticastHops, &HOP_LIMIT)?;
     let to = SockaddrIn6::from(SocketAddrV6::new(ALL_NODES, 0, 0, link));
     sendto(socket.as_raw_fd(), &message.bytes(), &to, MsgFlags::empty())?;
