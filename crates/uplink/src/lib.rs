@@ -5,6 +5,7 @@
 //! reads everything again, plans from scratch and applies the difference. A crash, a lost message or
 //! a foreign `ip route del` is healed by the next look.
 
+pub mod advertise;
 mod dns;
 mod driver;
 mod history;
@@ -18,6 +19,7 @@ mod settings;
 mod status;
 mod switch;
 mod targets;
+mod ula;
 mod watching;
 
 pub use driver::{Driver, Outcome, System};
