@@ -1,10 +1,10 @@
 //! The kernel's messages as plain facts.
 
-use crate::{Address, Link, Route, Rule};
+use crate::{Address, Counters, Link, Route, Rule};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,6 +21,27 @@ pub(crate) fn link(message: Message) -> Option<Link> {
         name,
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
+    })
+}
+
+/// A message without both name and counters is no use.
+pub(crate) fn counters(message: LinkMessage) -> Option<Counters> {
+    let (mut name, mut stats) = (None, None);
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text),
+            LinkAttribute::Stats64(all) => stats = Some(all),
+            _ => {}
+        }
+    }
+    let stats = stats?;
+    Some(Counters {
+        index: message.header.index,
+        name: name?,
+        received_bytes: stats.rx_bytes,
+        sent_bytes: stats.tx_bytes,
+        received_packets: stats.rx_packets,
+        sent_packets: stats.tx_packets,
     })
 }
 

@@ -5,12 +5,14 @@
 //! kernel; the wire format is that of `netlink-packet-route`.
 
 mod connection;
+mod counters;
 mod decode;
 mod encode;
 mod generation;
 mod monitor;
 
 pub use connection::Connection;
+pub use counters::{Counters, Farewells};
 pub use generation::firewall_generation;
 pub use monitor::Monitor;
 
