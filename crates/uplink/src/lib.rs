@@ -12,6 +12,7 @@ mod plan;
 mod ports;
 mod settings;
 mod status;
+pub mod usage;
 
 pub use driver::{Driver, Outcome, System};
 pub use machine::{Action, Event, Machine, Observation};
