@@ -37,13 +37,21 @@ impl Connection {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn counters(&mut self) -> Result<Vec<Counters>, Error> {
+    pub fn all_counters(&mut self) -> Result<Vec<Counters>, Error> {
         let messages = self.dump("list counters", &encode::all_links())?;
         let counters = messages.into_iter().filter_map(|message| match message {
             Message::NewLink(link) => decode::counters(link),
             _ => None,
         });
         Ok(counters.collect())
+    }
+
+    /// What an interface has carried; none if it is not there.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn counters(&mut self, link: u32) -> Result<Option<Counters>, Error> {
+        Ok(self.all_counters()?.into_iter().find(|counters| counters.index == link))
     }
 }
 

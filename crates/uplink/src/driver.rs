@@ -2,6 +2,8 @@
 
 use crate::machine::{Action, Event, Machine, Observation};
 use crate::plan::Change;
+use ruleset::marks::Line;
+use std::collections::VecDeque;
 use sysio::Monotonic;
 
 /// The system as far as `uplink` touches it.
@@ -17,6 +19,12 @@ pub trait System {
     /// # Errors
     /// What was refused, in words.
     fn change(&mut self, change: &Change) -> Result<(), String>;
+
+    /// Deletes the connection entries of what left by a line and came in by none; how many there were.
+    ///
+    /// # Errors
+    /// What was refused, in words.
+    fn forget(&mut self, line: Line) -> Result<u32, String>;
 
     /// Replaces the list of DNS upstreams.
     ///
@@ -39,6 +47,8 @@ pub struct Outcome {
     pub changes: usize,
     /// Whether the DNS upstreams were written.
     pub resolv_written: bool,
+    /// Connections that were let go.
+    pub forgotten: u32,
 }
 
 impl<S: System> Driver<S> {
@@ -46,7 +56,8 @@ impl<S: System> Driver<S> {
     pub fn turn(&mut self, now: Monotonic, machine: &mut Machine) -> Outcome {
         let mut outcome = Outcome::default();
         let observation = self.system.observe(now, machine.lan());
-        for action in machine.step(now, Event::Observed(observation)) {
+        let mut queue = VecDeque::from(machine.step(now, Event::Observed(observation)));
+        while let Some(action) = queue.pop_front() {
             let event = match action {
                 Action::Change(changes) => Event::Changed(self.apply(&changes, &mut outcome)),
                 Action::WriteResolv(content) => {
@@ -54,8 +65,14 @@ impl<S: System> Driver<S> {
                     outcome.resolv_written = result.is_ok();
                     Event::ResolvWritten(result)
                 }
+                Action::Forget(line) => {
+                    let result = self.system.forget(line);
+                    outcome.forgotten += result.as_ref().copied().unwrap_or(0);
+                    Event::Forgotten(line, result)
+                }
             };
-            machine.step(now, event);
+            // What follows from it comes behind what was wanted before.
+            queue.extend(machine.step(now, event));
         }
         outcome
     }

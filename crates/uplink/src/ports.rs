@@ -6,6 +6,7 @@ use crate::machine::Observation;
 use crate::modem::Modem;
 use crate::plan::{Change, Facts};
 use netlink::Connection;
+use ruleset::marks::{ARRIVED_MASK, LEFT_MASK, Line};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use sysio::{Monotonic, Root, file};
@@ -30,6 +31,14 @@ impl Kernel {
     /// If there is none.
     pub fn open(root: &Root, boot_id: String) -> Result<Self, netlink::Error> {
         Ok(Self { root: root.clone(), boot_id, connection: Connection::open()? })
+    }
+
+    /// What an interface has carried.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn counters(&mut self, link: u32) -> Result<Option<netlink::Counters>, netlink::Error> {
+        self.connection.counters(link)
     }
 
     fn facts(&mut self) -> Result<Facts, netlink::Error> {
@@ -63,6 +72,11 @@ impl System for Kernel {
             Change::DeleteRule(rule) => c.delete_rule(rule),
         }
         .map_err(|e| e.to_string())
+    }
+
+    fn forget(&mut self, line: Line) -> Result<u32, String> {
+        let mask = LEFT_MASK | ARRIVED_MASK;
+        netlink::forget_connections(line.left(), mask).map_err(|e| e.to_string())
     }
 
     fn write_resolv(&mut self, content: &str) -> Result<(), String> {

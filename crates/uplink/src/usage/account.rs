@@ -80,7 +80,8 @@ impl Account {
         self.next_look
     }
 
-    /// Takes what the counters say. `wall` is none while the clock cannot be right.
+    /// Takes what the counters say; whether that is anything new. `wall` is none while the clock
+    /// cannot be right.
     pub(crate) fn look(
         &mut self,
         now: Monotonic,
@@ -88,7 +89,7 @@ impl Account {
         interface: Option<&str>,
         gone: &[Counters],
         there: &[Counters],
-    ) {
+    ) -> bool {
         let before = (self.books.meter.sessions(), self.books.ledger.current(), self.cut());
         let bytes = self.books.meter.look(now, interface, gone, there);
         let today = wall.and_then(Date::of);
@@ -98,6 +99,7 @@ impl Account {
         let after = (self.books.meter.sessions(), self.books.ledger.current(), self.cut());
         self.changed |= before != after;
         self.next_look = now + if bytes >= BUSY { LOOK_BUSY } else { LOOK };
+        bytes > 0 || before != after
     }
 
     /// Puts the period in force right, as the provider says it.

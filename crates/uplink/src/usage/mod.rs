@@ -27,6 +27,8 @@ const FOLDER: &str = "/data/failberry/uplink";
 const CORRECT: &str = "usage-set";
 /// What a card may take for the last save when the daemon is told to end; systemd waits longer.
 const LAST_SAVE: Duration = Duration::from_secs(5);
+/// Sums change with every look while bytes flow; said is what matters at once, and the rest so often.
+const SAY: Duration = Duration::from_secs(5);
 
 /// The accountant, with the kernel on one side and the card on the other.
 #[derive(Debug)]
@@ -38,6 +40,10 @@ pub struct Usage {
     /// Where a spoilt book went.
     trouble: Vec<String>,
     look_failed: Option<String>,
+    interface: Option<String>,
+    /// What was last said: when, and whether the guard was to cut.
+    said: (Monotonic, bool),
+    unsaid: bool,
 }
 
 /// Why there is no accountant.
@@ -73,17 +79,24 @@ impl Usage {
             saver: Saver::start(store)?,
             trouble,
             look_failed: None,
+            interface: None,
+            said: (Monotonic::default(), false),
+            unsaid: true,
         }))
     }
 
-    /// Looks at the counters if it is time to, or if `changed` says that links have. `interface` is the
-    /// metered line's, while it has one.
-    pub fn tick(&mut self, now: Monotonic, interface: Option<&str>, changed: bool) {
+    /// Looks at the counters if it is time to, or if `changed` says that links have; whether there is
+    /// something new to say. `interface` is the metered line's, while it has one.
+    pub fn tick(&mut self, now: Monotonic, interface: Option<&str>, changed: bool) -> bool {
+        if self.interface.as_deref() != interface {
+            self.interface = interface.map(str::to_owned);
+        }
         if let Some(result) = self.saver.result() {
             self.account.saved(result);
+            self.unsaid = true;
         }
         if changed || now >= self.account.next_look() {
-            self.look(now, interface);
+            self.look(now);
         }
         if !self.saver.busy()
             && let Some(books) = self.account.hand_over(now)
@@ -93,11 +106,18 @@ impl Usage {
                 Err(error) => self.account.saved(Err(error)),
             }
         }
+        let (at, cut) = self.said;
+        let speak = self.unsaid && (now.since(at) >= SAY || cut != self.account.cut());
+        if speak {
+            self.said = (now, self.account.cut());
+            self.unsaid = false;
+        }
+        speak
     }
 
-    fn look(&mut self, now: Monotonic, interface: Option<&str>) {
+    fn look(&mut self, now: Monotonic) {
         // Farewells first: what is gone from them is gone from the list.
-        let counters = self.farewells.take().and_then(|gone| Ok((gone, self.kernel.counters()?)));
+        let counters = self.farewells.take().and_then(|gone| Ok((gone, self.kernel.all_counters()?)));
         let (gone, there) = match counters {
             Ok(counters) => {
                 self.look_failed = None;
@@ -106,10 +126,11 @@ impl Usage {
             Err(error) => {
                 // Nothing is lost: counters go on, and the next look finds them.
                 self.look_failed = Some(error.to_string());
+                self.unsaid = true;
                 (Vec::new(), Vec::new())
             }
         };
-        self.account.look(now, clock::wall(), interface, &gone, &there);
+        self.unsaid |= self.account.look(now, clock::wall(), self.interface.as_deref(), &gone, &there);
     }
 
     /// When to tick without being called.
@@ -117,10 +138,10 @@ impl Usage {
         self.account.next_look()
     }
 
-    /// Takes a request; whether it was one of ours.
-    pub fn request(&mut self, name: &str, content: &str) -> bool {
+    /// Takes a request, if it is one of ours.
+    pub fn request(&mut self, name: &str, content: &str) {
         if name != CORRECT {
-            return false;
+            return;
         }
         let amount = content.trim();
         // The provider may well say that nothing was used.
@@ -136,18 +157,18 @@ impl Usage {
                     self.account.used()
                 );
                 self.account.correct(bytes);
+                self.unsaid = true;
             }
             Err(error) => log::warn!("take {CORRECT}: {error}; the usage stays as it is"),
         }
-        true
     }
 
     /// The last look and save before the process ends.
-    pub fn end(&mut self, now: Monotonic, interface: Option<&str>) {
+    pub fn end(&mut self, now: Monotonic) {
         if let Some(result) = self.saver.wait(LAST_SAVE) {
             self.account.saved(result);
         }
-        self.look(now, interface);
+        self.look(now);
         if let Some(Ok(text)) = self.account.hand_over_last(now).map(store::encode) {
             self.saver.save(text);
             if let Some(result) = self.saver.wait(LAST_SAVE) {
