@@ -21,6 +21,8 @@ pub struct Settings {
     pub targets: Vec<ProbeTarget>,
     /// Whether the cellular line's data costs money.
     pub metered: bool,
+    /// What it may cost.
+    pub costs: config::Metered,
 }
 
 impl Settings {
@@ -35,6 +37,7 @@ impl Settings {
             last_resort_dns: Vec::new(),
             targets: Vec::new(),
             metered: true,
+            costs: config::Metered::default(),
         }
     }
 
@@ -59,7 +62,7 @@ pub fn load_settings(slice: &Path) -> Settings {
         Mode::Backup => Settings::backup(lan),
         Mode::Gateway => Settings::gateway(lan),
     };
-    Settings { targets: uplink.targets, metered: metered.metered, ..by_mode }
+    Settings { targets: uplink.targets, metered: metered.metered, costs: metered, ..by_mode }
 }
 
 #[cfg(test)]
