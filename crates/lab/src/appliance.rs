@@ -10,13 +10,13 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
-use crate::carrier::CarrierConfig;
+use crate::carrier::{CarrierConfig, Ipv6Subscriber};
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
 use crate::process::{self, Output};
 use crate::qemu::{self, Console, Extra, Machine, Model, Parts};
 use crate::stick::{self, StickConfig, StickHandle};
-use crate::world::{APPLIANCE, World};
+use crate::world::{self, APPLIANCE, Plan, World};
 
 /// What the user writes into `failberry.toml` where a scenario says nothing else.
 pub const CONFIG: &str = "[system]\nhostname = \"failberry\"\n\n[modem]\napn = \"internet.test\"\n\n\
@@ -45,6 +45,8 @@ pub struct Options<'a> {
     pub reboots: u32,
     /// Further devices on the bench.
     pub extras: &'a [Extra],
+    /// What is around it.
+    pub plan: Plan,
 }
 
 /// A booted appliance in its world. Fields end in this order: machine, stick, world, files.
@@ -110,11 +112,11 @@ impl Appliance {
         if options.model == Model::BoardRpi3b {
             card.put("boot.env", qemu::BOARD_ENV.as_bytes())?;
         }
-        let mut world = World::create(&folder)?;
+        let mut world = World::create(&folder, options.plan)?;
         if options.extras.contains(&Extra::NetworkCard) {
             world.add_card(&folder)?;
         }
-        let carrier = CarrierConfig { netns: Some(world.internet.path()), ..CarrierConfig::default() };
+        let carrier = carrier(&world, options.plan)?;
         let subscriber = carrier.subscriber;
         let stick = match options.model {
             Model::BoardRpi3b => None,
@@ -283,6 +285,17 @@ impl Appliance {
         ssh.arg("-o").arg(format!("ConnectTimeout={SSH_CONNECT}"));
         ssh
     }
+}
+
+fn carrier(world: &World, plan: Plan) -> Result<CarrierConfig> {
+    let prefix = world::CARRIER_PREFIX.parse();
+    let prefix = prefix.map_err(|error| Error::Unexpected(format!("the carrier's prefix: {error}")))?;
+    let ipv6 = Ipv6Subscriber { gateway_id: 1, subscriber_id: 2, prefix };
+    Ok(CarrierConfig {
+        netns: Some(world.carrier.path()),
+        ipv6: plan.ipv6.then_some(ipv6),
+        ..CarrierConfig::default()
+    })
 }
 
 /// Two runs in one folder would write each other's card.

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod error;
 pub mod fault;
 pub mod image;
+pub mod line;
 pub mod net;
 pub mod process;
 pub mod qemu;

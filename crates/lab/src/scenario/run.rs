@@ -12,6 +12,7 @@ use super::format::{Scenario, Step};
 use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
 use crate::stop::Stop;
+use crate::world::Plan;
 
 /// How often a person is told what is waited for.
 const REMIND: Duration = Duration::from_secs(30);
@@ -87,6 +88,7 @@ impl Runner<'_> {
             config,
             reboots: scenario.reboots,
             extras: &scenario.extras,
+            plan: Plan { gateway: scenario.client_gateway, ipv6: scenario.ipv6, seed },
         };
         let mut appliance = Appliance::boot(&options)?;
         let mut play = Play { mark: Duration::ZERO, line: 0, random: seed, end: scenario.deadline() };
@@ -226,7 +228,7 @@ impl Play {
 }
 
 /// A number in [0, 1) by `SplitMix64` (Steele, Lea, Flood 2014): the same seed, the same run.
-pub(super) fn unit(state: &mut u64) -> f64 {
+pub(crate) fn unit(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
