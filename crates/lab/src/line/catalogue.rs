@@ -103,8 +103,8 @@ pub const CATALOGUE: [Row; 13] = [
     },
     Row {
         how: How::Reset,
-        does: "the volume is spent: ping and DNS work, TCP does not (`how`: reset, drop, open, or redirect: \
-               pages lead to the provider's shop)",
+        does: "the volume is spent: ping and DNS work, nothing else does (TCP by `how`: reset, drop, open, or \
+               redirect: pages lead to the provider's shop)",
         source: "issues Ysurac/openmptcprouter#1674, xamarin/Essentials#1045: ping works, HTTP is dead",
         ..row(Kind::QuotaWall, "quota-wall", &["how"])
     },

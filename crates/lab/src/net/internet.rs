@@ -19,6 +19,8 @@ const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
 /// Where a VPN's other end answers: WireGuard's usual port.
 pub const FLOW_PORT: u16 = 51820;
+/// Its address: that of `web.test`.
+pub const FLOW_HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 80);
 /// Servers that only faults of a line lead to: one that takes connections and says nothing, a login
 /// page, a provider's shop, a box that answers for everybody, a name server that lies.
 pub const SINK_PORT: u16 = 8081;
@@ -182,7 +184,8 @@ fn serve() -> Result<()> {
         let _ = stream.set_read_timeout(Some(HOLD));
         let _ = std::io::copy(&mut &*stream, &mut std::io::sink());
     })?;
-    flow(any(FLOW_PORT))
+    // A datagram's answer leaves by the address that was asked only if the socket has that address.
+    flow((FLOW_HOST, FLOW_PORT).into())
 }
 
 fn page(request: &http::Request) -> Reply {
