@@ -11,8 +11,10 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::carrier::{CarrierConfig, Ipv6Subscriber};
+use crate::client::{Client, Habit};
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
+use crate::line::{Direction, Line};
 use crate::process::{self, Output};
 use crate::qemu::{self, Console, Extra, Machine, Model, Parts};
 use crate::stick::{self, StickConfig, StickHandle};
@@ -68,6 +70,9 @@ pub struct Appliance {
     reboots_allowed: u32,
     switched_on: u32,
     extras: Vec<Extra>,
+    clients: Vec<Client>,
+    /// What the lines had carried when counting began anew.
+    counted: [u64; 2],
     _lock: Flock<File>,
 }
 
@@ -142,6 +147,8 @@ impl Appliance {
             reboots_allowed: options.reboots,
             switched_on: 0,
             extras: options.extras.to_vec(),
+            clients: Vec::new(),
+            counted: [0; 2],
             _lock: lock,
         };
         appliance.power_on()?;
@@ -276,6 +283,48 @@ impl Appliance {
         if let Ok(journal) = self.ssh("journalctl --boot --no-pager --output=short-monotonic", EVIDENCE) {
             let _ = fs::write(self.folder.join("journal.log"), journal.text() + &journal.stderr);
         }
+    }
+
+    /// Somebody in the LAN begins with something, or begins anew.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn begin(&mut self, habit: Habit) -> Result<()> {
+        let mut ssh = self.ssh_command();
+        ssh.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(&self.key);
+        ssh.arg(format!("root@{APPLIANCE}")).args(["--", "cat"]);
+        self.clients.retain(|client| client.habit != habit);
+        self.clients.push(Client::begin(habit, &self.world.client, ssh)?);
+        Ok(())
+    }
+
+    /// Who is at something.
+    ///
+    /// # Errors
+    /// When nobody is.
+    pub fn client(&self, habit: Habit) -> Result<&Client> {
+        let nobody = || Error::Unexpected(format!("nobody is at {}: client-start comes first", habit.name()));
+        self.clients.iter().find(|client| client.habit == habit).ok_or_else(nobody)
+    }
+
+    /// Everybody who is at something.
+    pub fn clients(&self) -> &[Client] {
+        &self.clients
+    }
+
+    /// Bytes a line has carried, both ways, since counting began.
+    pub fn line_bytes(&self, line: Line) -> u64 {
+        self.carried(line).saturating_sub(self.counted[line as usize])
+    }
+
+    /// Counts the bytes of a line from now on.
+    pub fn count_anew(&mut self, line: Line) {
+        self.counted[line as usize] = self.carried(line);
+    }
+
+    fn carried(&self, line: Line) -> u64 {
+        let relay = self.world.lines.get(line);
+        relay.counted(Direction::Up).bytes + relay.counted(Direction::Down).bytes
     }
 
     fn ssh_command(&self) -> Command {

@@ -7,6 +7,7 @@ pub mod appliance;
 pub mod bench;
 pub mod carrier;
 pub mod cli;
+pub mod client;
 pub mod error;
 pub mod fault;
 pub mod image;

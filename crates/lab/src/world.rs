@@ -224,7 +224,12 @@ impl World {
 
 /// Which way a page of the internet's web server went, read from the address it names.
 pub fn way(body: &str, subscriber: Ipv4Addr) -> Option<Via> {
-    match body.trim().strip_prefix("you come from ")?.parse::<Ipv4Addr>().ok()? {
+    way_from(body.trim().strip_prefix("you come from ")?.parse().ok()?, subscriber)
+}
+
+/// Which way something went that came from this address.
+pub fn way_from(address: Ipv4Addr, subscriber: Ipv4Addr) -> Option<Via> {
+    match address {
         WIRED => Some(Via::Wired),
         address if address == subscriber || address == CARD_SUBSCRIBER => Some(Via::Cellular),
         _ => None,

@@ -3,8 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use lab::client::{Client, Habit};
 use lab::line::catalogue::CATALOGUE;
 use lab::line::{Direction, Kind, Line, LineFault, Mended};
 use lab::net::http::{self, Url};
@@ -17,7 +19,7 @@ use lab::world::{Plan, World};
 const SOON: Duration = Duration::from_secs(10);
 /// One try: everything in the lab answers within milliseconds.
 const TRY: Duration = Duration::from_millis(600);
-/// A ClientHello's beginning (RFC 8446 section 5.1); the lab's server looks no further.
+/// A `ClientHello`'s beginning (RFC 8446 section 5.1); the lab's server looks no further.
 const HELLO: [u8; 5] = [22, 3, 1, 0, 0];
 
 /// What a client sees of the internet.
@@ -224,6 +226,47 @@ fn a_box_that_answers_for_all_answers_for_addresses_nobody_has() {
     assert_eq!(status(&world.client, nobody, "nobody.test", "/"), Some(200));
     world.mend(&Mended { line: Line::Wired, name: None }).expect("mended");
     assert!(!ping(&world.client, nobody));
+}
+
+#[test]
+fn a_vpn_keeps_its_socket_through_an_outage_and_knows_how_long_it_was() {
+    let (world, _logs) = world();
+    let flow = Client::begin(Habit::Flow, &world.client, Command::new("false")).expect("a client");
+    let stop = Stop::default();
+    let answers = |least: u64| {
+        stop.wait("answers", SOON, || Ok((flow.seen().received >= least).then_some(()))).expect("answers");
+    };
+    answers(5);
+    let outage = Duration::from_secs(1);
+    world.fail(&fault("line = 'wired', name = 'down'")).expect("a fault");
+    stop.wait("silence", SOON, || Ok((flow.longest_gap() > outage).then_some(()))).expect("silence");
+    let before = flow.seen();
+    world.mend(&Mended { line: Line::Wired, name: None }).expect("mended");
+    answers(before.received + 5);
+    let gap = flow.longest_gap();
+    assert!(gap > outage && gap < 3 * outage, "{gap:?}");
+    assert_eq!(flow.seen().from, Some(lab::world::WIRED));
+    flow.forget();
+    answers(flow.seen().received + 5);
+    assert!(flow.longest_gap() < outage, "{:?}", flow.longest_gap());
+}
+
+#[test]
+fn a_page_that_broke_off_is_taken_up_in_the_middle() {
+    let (world, _logs) = world();
+    let ask = "GET /large?bytes=1000 HTTP/1.1\r\nHost: web.test\r\nRange: bytes=990-\r\n\r\n";
+    let answer = world.client.inside(|| {
+        let mut stream = TcpStream::connect((internet::FLOW_HOST, 80)).expect("a connection");
+        stream.write_all(ask.as_bytes()).expect("a question");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        Ok(answer)
+    });
+    let answer = answer.expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 206 "), "{}", String::from_utf8_lossy(&answer));
+    let rest: Vec<u8> = (990..1000).map(http::large_byte).collect();
+    assert!(answer.ends_with(&rest));
+    assert!(answer.windows(4).position(|end| end == b"\r\n\r\n").is_some_and(|at| answer.len() == at + 14));
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub const UDP: u8 = 17;
 /// Header lengths and field offsets: RFC 791 section 3.1, RFC 8200 section 3.
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
+/// The low bits of the word that holds a fragment's offset.
+const OFFSET_BITS: u32 = 13;
 
 /// What a packet is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,7 @@ impl Packet {
                 let header: &[u8; IPV4_HEADER] = bytes.first_chunk()?;
                 let length = usize::from(header[0] & 0x0f) * 4;
                 // Only the first fragment has ports.
-                let first = u16::from_be_bytes([header[6], header[7]]) & 0x1fff == 0;
+                let first = u16::from_be_bytes([header[6], header[7]]).trailing_zeros() >= OFFSET_BITS;
                 let address =
                     |at: usize| Some(IpAddr::V4(Ipv4Addr::from(*bytes.get(at..)?.first_chunk::<4>()?)));
                 (address(12)?, address(16)?, header[9], bytes.get(length..).filter(|_| first))

@@ -10,7 +10,7 @@ use super::{Direction, How, Kind, LineFault};
 use crate::net::internet;
 use crate::scenario::run::unit;
 
-/// Packets under way in one direction; netem's default limit (net/sched/sch_netem.c, `tc-netem(8)`).
+/// Packets under way in one direction; netem's default limit (`net/sched/sch_netem.c`).
 const UNDER_WAY: usize = 1000;
 /// DNS, HTTP and HTTPS (IANA).
 const DNS: u16 = 53;

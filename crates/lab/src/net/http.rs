@@ -1,5 +1,6 @@
 //! A GET client with a deadline, and a small web server for the internet's pages.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -201,15 +202,15 @@ fn head(reply: &Reply, first: Option<u64>, length: usize) -> String {
     let status = if first.is_some() { 206 } else { reply.status };
     let mut head = format!("HTTP/1.1 {status} x\r\nContent-Type: text/plain\r\nConnection: close\r\n");
     if let Some(location) = &reply.location {
-        head += &format!("Location: {location}\r\n");
+        let _ = write!(head, "Location: {location}\r\n");
     }
     if let Some(first) = first {
         let whole = reply.body.len();
-        head += &format!("Content-Range: bytes {first}-{}/{whole}\r\n", whole - 1);
+        let _ = write!(head, "Content-Range: bytes {first}-{}/{whole}\r\n", whole - 1);
     }
     // RFC 9110 section 8.6: none with 204.
     if status != 204 {
-        head += &format!("Content-Length: {length}\r\n");
+        let _ = write!(head, "Content-Length: {length}\r\n");
     }
     head + "\r\n"
 }

@@ -17,7 +17,7 @@ use crate::process::Keep;
 /// The web (IANA).
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
-/// Where a VPN's other end answers: WireGuard's usual port.
+/// Where a VPN's other end answers: the usual port of `WireGuard`.
 pub const FLOW_PORT: u16 = 51820;
 /// Its address: that of `web.test`.
 pub const FLOW_HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 80);

@@ -18,6 +18,9 @@ use crate::world::Plan;
 const REMIND: Duration = Duration::from_secs(30);
 /// What the last question of a state that must hold may take.
 const HOLD_SLACK: Duration = Duration::from_secs(10);
+/// An answer that tells when it came true may be asked for this much later: the question goes through
+/// an emulated machine, and what is measured is not its speed.
+const LATE: Duration = Duration::from_secs(15);
 /// Lines of the console that a failure repeats.
 const TAIL: usize = 25;
 
@@ -124,9 +127,11 @@ impl Play {
         interrupt: &Stop,
         seconds: &mut BTreeMap<String, f64>,
     ) -> Result<()> {
-        for step in &scenario.steps {
-            self.step(step, appliance, interrupt, seconds)?;
+        let done = scenario.steps.iter().try_for_each(|step| self.step(step, appliance, interrupt, seconds));
+        for client in appliance.clients() {
+            seconds.insert(format!("{}-longest-gap", client.habit.name()), round(client.longest_gap()));
         }
+        done?;
         if let Some(storm) = &scenario.storm {
             storm.rage(appliance, interrupt, &mut self.random, seconds)?;
         }
@@ -194,7 +199,8 @@ impl Play {
         let Some(expect) = &step.expect else { return Ok(appliance.console.now()) };
         let limit = step.limit().map_err(|cause| Error::Unexpected(cause.to_owned()))?;
         let (begin, line) = (self.mark, &mut self.line);
-        let left = (begin + limit).min(self.end).saturating_sub(appliance.console.now());
+        let patience = if expect.knows_when() { limit + LATE } else { limit };
+        let left = (begin + patience).min(self.end).saturating_sub(appliance.console.now());
         let mut why = String::new();
         let mut remind = appliance.console.now() + REMIND;
         let waited = interrupt.wait("", left, || {
