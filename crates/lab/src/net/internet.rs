@@ -110,7 +110,7 @@ pub const HOSTS: [Host; 11] = [
         ipv6: &["2001:db8::104"],
     },
     Host {
-        names: &["www.msftconnecttest.com", "www.microsoft.com"],
+        names: &["www.msftconnecttest.com", "ipv6.msftconnecttest.com", "www.microsoft.com"],
         operator: "microsoft",
         ipv4: &["192.0.2.105"],
         ipv6: &["2001:db8::105"],
