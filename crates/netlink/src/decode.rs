@@ -1,6 +1,6 @@
 //! The kernel's messages as plain facts.
 
-use crate::{Address, Link, Route, Rule};
+use crate::{Action, Address, Counters, Link, Route, Rule};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressScope};
@@ -22,6 +22,17 @@ pub(crate) fn link(message: Message) -> Option<Link> {
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
     })
+}
+
+pub(crate) fn counters(message: Message) -> Option<(u32, Counters)> {
+    let Message::NewLink(message) = message else { return None };
+    let counters = message.attributes.into_iter().find_map(|a| match a {
+        LinkAttribute::Stats64(stats) => {
+            Some(Counters { sent_packets: stats.tx_packets, received_packets: stats.rx_packets })
+        }
+        _ => None,
+    })?;
+    Some((message.header.index, counters))
 }
 
 pub(crate) fn address(message: Message) -> Option<Address> {
@@ -79,26 +90,33 @@ pub(crate) fn route(message: Message) -> Option<Route> {
 pub(crate) fn rule(message: Message) -> Option<Rule> {
     let Message::NewRule(message) = message else { return None };
     let header = message.header;
-    let ours = matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6);
-    if header.action != RuleAction::ToTable || !ours {
+    if !matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {
         return None;
     }
-    let mut rule = Rule {
-        source: None,
-        ipv4: header.family == AddressFamily::Inet,
-        table: header.table.into(),
-        priority: 0,
-        protocol: 0,
-    };
+    let mut rule = Rule { ipv4: header.family == AddressFamily::Inet, ..Rule::default() };
+    let (mut table, mut suppressed) = (u32::from(header.table), None);
+    let (mut mark, mut bits) = (None, 0);
     for attribute in message.attributes {
         match attribute {
             RuleAttribute::Source(from) => rule.source = Some((from, header.src_len)),
-            RuleAttribute::Table(table) => rule.table = table,
+            RuleAttribute::Table(number) => table = number,
             RuleAttribute::Priority(priority) => rule.priority = priority,
             RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
+            RuleAttribute::FwMark(number) => mark = Some(number),
+            RuleAttribute::FwMask(number) => bits = number,
+            RuleAttribute::Iifname(name) => rule.input = Some(name),
+            // The kernel says -1 where there is none (`fib_nl_fill_rule` in net/core/fib_rules.c).
+            RuleAttribute::SuppressPrefixLen(prefix) if prefix != u32::MAX => suppressed = Some(prefix),
             _ => {}
         }
     }
+    rule.mark = mark.map(|mark| (mark, bits));
+    rule.action = match (header.action, suppressed) {
+        (RuleAction::ToTable, None) => Action::Table(table),
+        (RuleAction::ToTable, Some(prefix)) => Action::TableWithout { table, prefix },
+        (RuleAction::Unreachable, _) => Action::Unreachable,
+        _ => return None,
+    };
     Some(rule)
 }
 

@@ -129,6 +129,11 @@ impl Cidr {
         self.address
     }
 
+    /// The network of one address.
+    pub(crate) fn host(address: IpAddr) -> Self {
+        Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// The prefix length in bits.
     pub fn prefix(&self) -> u8 {
         self.prefix
