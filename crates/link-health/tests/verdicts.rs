@@ -81,11 +81,10 @@ fn packets_that_come_in_while_none_of_ours_is_answered_are_named_in_the_reason()
     let mut play = play(Settings::cellular());
     play.run(10.0, |_| false);
     play.world.fail(Fault::Asymmetric, 10.0, f64::INFINITY);
-    let mut received = 1000;
     for second in 10..200_u32 {
         play.run(f64::from(second), |_| false);
-        received += 1;
-        play.give(Event::Traffic { sent_packets: 1000 + u64::from(second), received_packets: received });
+        let count = 1000 + u64::from(second);
+        play.give(Event::Traffic { sent_packets: count, received_packets: count });
         if second == 20 {
             play.give(Event::Suspect);
         }

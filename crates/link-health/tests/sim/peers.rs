@@ -103,19 +103,19 @@ fn dpinger(world: &mut World, seed: u64, until: f64) -> Vec<(f64, bool)> {
     /// The alarm goes off when it has been fine for so many looks (`ALARM_DECAY_PERIODS`).
     const DECAY: u32 = 10;
     let mut rng = Rng::new(seed);
-    let (mut send, mut glance) = (rng.unit() * SEND, rng.unit() * LOOK);
+    let (mut next_echo, mut glance) = (rng.unit() * SEND, rng.unit() * LOOK);
     let mut slots: Vec<(f64, Option<f64>)> = Vec::with_capacity(SLOTS);
     let (mut next, mut decay, mut said) = (0, 0, Vec::new());
-    while send.min(glance) < until {
-        if send <= glance {
-            let answer = echo(world, send, 0, 10.0).map(|took| send + took);
+    while next_echo.min(glance) < until {
+        if next_echo <= glance {
+            let answer = echo(world, next_echo, 0, 10.0).map(|took| next_echo + took);
             if slots.len() < SLOTS {
-                slots.push((send, answer));
+                slots.push((next_echo, answer));
             } else {
-                slots[next] = (send, answer);
+                slots[next] = (next_echo, answer);
             }
             next = (next + 1) % SLOTS;
-            send += SEND;
+            next_echo += SEND;
             continue;
         }
         let came: Vec<f64> =
