@@ -1,6 +1,6 @@
 //! The kernel's messages as plain facts.
 
-use crate::{Action, Address, Link, Route, Rule};
+use crate::{Action, Address, Counters, Link, Route, Rule};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressScope};
@@ -22,6 +22,17 @@ pub(crate) fn link(message: Message) -> Option<Link> {
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
     })
+}
+
+pub(crate) fn counters(message: Message) -> Option<(u32, Counters)> {
+    let Message::NewLink(message) = message else { return None };
+    let counters = message.attributes.into_iter().find_map(|a| match a {
+        LinkAttribute::Stats64(stats) => {
+            Some(Counters { sent_packets: stats.tx_packets, received_packets: stats.rx_packets })
+        }
+        _ => None,
+    })?;
+    Some((message.header.index, counters))
 }
 
 pub(crate) fn address(message: Message) -> Option<Address> {

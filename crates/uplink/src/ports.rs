@@ -35,6 +35,14 @@ impl Kernel {
         Ok(Self { root: root.clone(), boot_id, connection: Connection::open()?, ula: crate::ula::load(root) })
     }
 
+    /// What an interface has carried.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn counters(&mut self, link: u32) -> Result<Option<netlink::Counters>, netlink::Error> {
+        self.connection.counters(link)
+    }
+
     fn facts(&mut self) -> Result<Facts, netlink::Error> {
         let c = &mut self.connection;
         Ok(Facts { links: c.links()?, addresses: c.addresses()?, routes: c.routes()?, rules: c.rules()? })
