@@ -139,8 +139,8 @@ impl Uplink {
         for _ in 0..ROUNDS {
             let mut again = false;
             for watch in &mut self.watches {
-                if watch.take_changed() {
-                    let (line, verdict) = (watch.line(), watch.verdict().clone());
+                if let Some(verdict) = watch.take_verdict() {
+                    let line = watch.line();
                     self.machine.step(now, Event::Health { line, verdict });
                     again = true;
                 }
