@@ -1,7 +1,7 @@
 //! Connection tracking by mark: how many entries carry one, and deleting those in one order.
 //!
 //! The kernel filters itself (`ctnetlink_flush_conntrack` and `ctnetlink_filter_match` in
-//! net/netfilter/nf_conntrack_netlink.c): ten thousand entries need no ten thousand questions. A
+//! `nf_conntrack_netlink.c`): ten thousand entries need no ten thousand questions. A
 //! kernel without marks refuses (`EOPNOTSUPP`) rather than flushing everything.
 //!
 //! By hand, as the packet filter's generation: two attributes out and a count back need no crate.
@@ -19,7 +19,7 @@ const DELETE: &str = "delete tracked connections by mark";
 const LIMIT: Duration = Duration::from_secs(5);
 /// A list whose answers came faster than they were read is asked for again this often.
 const TRIES: usize = 3;
-/// The kernel fills at most 32 KiB a message (`netlink_dump` in af_netlink.c).
+/// The kernel fills at most 32 KiB a message (`netlink_dump` in `af_netlink.c`).
 const BUFFER: usize = 64 * 1024;
 
 // linux/netlink.h
@@ -39,13 +39,13 @@ const IPCTNL_MSG_CT_DELETE: u16 = NFNL_SUBSYS_CTNETLINK | 2;
 const CTA_MARK: u16 = 8;
 const CTA_MARK_MASK: u16 = 21;
 
-/// How many entries, of both families, have `mark` under `mask`.
+/// How many entries, of both families, have `mark` in those `bits`.
 ///
 /// # Errors
 /// See [`Error`]; so on a kernel without connection tracking over netlink.
-pub fn count_connections(mark: u32, mask: u32) -> Result<u32, Error> {
+pub fn count_connections(mark: u32, bits: u32) -> Result<u32, Error> {
     for _ in 0..TRIES {
-        let socket = ask(COUNT, IPCTNL_MSG_CT_GET, NLM_F_DUMP, mark, mask)?;
+        let socket = ask(COUNT, IPCTNL_MSG_CT_GET, NLM_F_DUMP, mark, bits)?;
         match listen(&socket, COUNT) {
             // Answers were lost: what was counted is worth nothing.
             Err(e) if e.errno() == Some(Errno::ENOBUFS as i32) => {}
@@ -59,28 +59,28 @@ pub fn count_connections(mark: u32, mask: u32) -> Result<u32, Error> {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn forget_connections(mark: u32, mask: u32) -> Result<u32, Error> {
-    let count = count_connections(mark, mask)?;
+pub fn forget_connections(mark: u32, bits: u32) -> Result<u32, Error> {
+    let count = count_connections(mark, bits)?;
     if count > 0 {
-        let socket = ask(DELETE, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, mark, mask)?;
+        let socket = ask(DELETE, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, mark, bits)?;
         listen(&socket, DELETE)?;
     }
     Ok(count)
 }
 
 /// A socket of its own for each question: no answer to an earlier one can be taken for this one's.
-fn ask(operation: &'static str, kind: u16, flags: u16, mark: u32, mask: u32) -> Result<OwnedFd, Error> {
+fn ask(operation: &'static str, kind: u16, flags: u16, mark: u32, bits: u32) -> Result<OwnedFd, Error> {
     let socket = open_protocol(SockProtocol::NetlinkNetFilter, 0)?;
-    let request = request(kind, flags, mark, mask);
+    let request = request(kind, flags, mark, bits);
     sendto(socket.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())
         .map_err(|e| failed(operation, e))?;
     Ok(socket)
 }
 
-fn request(kind: u16, flags: u16, mark: u32, mask: u32) -> Vec<u8> {
+fn request(kind: u16, flags: u16, mark: u32, bits: u32) -> Vec<u8> {
     // `struct nfgenmsg`: no family, which is both of them; version and resource 0. Two attributes.
     let mut body = vec![0; 4];
-    for (kind, number) in [(CTA_MARK, mark), (CTA_MARK_MASK, mask)] {
+    for (kind, number) in [(CTA_MARK, mark), (CTA_MARK_MASK, bits)] {
         body.extend(8_u16.to_ne_bytes());
         body.extend(kind.to_ne_bytes());
         // Big-endian, as all numbers of ctnetlink.

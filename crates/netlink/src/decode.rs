@@ -105,7 +105,7 @@ pub(crate) fn rule(message: Message) -> Option<Rule> {
     }
     let mut rule = Rule { ipv4: header.family == AddressFamily::Inet, ..Rule::default() };
     let (mut table, mut suppressed) = (u32::from(header.table), None);
-    let (mut mark, mut mask) = (None, 0);
+    let (mut mark, mut bits) = (None, 0);
     for attribute in message.attributes {
         match attribute {
             RuleAttribute::Source(from) => rule.source = Some((from, header.src_len)),
@@ -113,14 +113,14 @@ pub(crate) fn rule(message: Message) -> Option<Rule> {
             RuleAttribute::Priority(priority) => rule.priority = priority,
             RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
             RuleAttribute::FwMark(number) => mark = Some(number),
-            RuleAttribute::FwMask(number) => mask = number,
+            RuleAttribute::FwMask(number) => bits = number,
             RuleAttribute::Iifname(name) => rule.input = Some(name),
             // The kernel says -1 where there is none (`fib_nl_fill_rule` in net/core/fib_rules.c).
             RuleAttribute::SuppressPrefixLen(prefix) if prefix != u32::MAX => suppressed = Some(prefix),
             _ => {}
         }
     }
-    rule.mark = mark.map(|mark| (mark, mask));
+    rule.mark = mark.map(|mark| (mark, bits));
     rule.action = match (header.action, suppressed) {
         (RuleAction::ToTable, None) => Action::Table(table),
         (RuleAction::ToTable, Some(prefix)) => Action::TableWithout { table, prefix },

@@ -121,6 +121,11 @@ impl Route {
     pub fn is_default(&self) -> bool {
         self.prefix == 0
     }
+
+    /// Whether it is a default route of IPv6.
+    pub fn is_default_v6(&self) -> bool {
+        self.is_default() && self.destination.is_ipv6()
+    }
 }
 
 impl fmt::Display for Route {

@@ -1,5 +1,6 @@
 //! Look, decide, act, and tell the machine how it went.
 
+use crate::advertise::Advertisement;
 use crate::machine::{Action, Event, Machine, Observation};
 use crate::plan::Change;
 use ruleset::marks::Line;
@@ -25,6 +26,12 @@ pub trait System {
     /// # Errors
     /// What was refused, in words.
     fn forget(&mut self, line: Line) -> Result<u32, String>;
+
+    /// Sends a router advertisement to everybody on a link.
+    ///
+    /// # Errors
+    /// What was refused, in words.
+    fn advertise(&mut self, link: u32, message: &Advertisement) -> Result<(), String>;
 
     /// Replaces the list of DNS upstreams.
     ///
@@ -69,6 +76,9 @@ impl<S: System> Driver<S> {
                     let result = self.system.forget(line);
                     outcome.forgotten += result.as_ref().copied().unwrap_or(0);
                     Event::Forgotten(line, result)
+                }
+                Action::Advertise { link, message } => {
+                    Event::Advertised(self.system.advertise(link, &message))
                 }
             };
             // What follows from it comes behind what was wanted before.

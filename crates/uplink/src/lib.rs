@@ -5,6 +5,7 @@
 //! reads everything again, plans from scratch and applies the difference. A crash, a lost message or
 //! a foreign `ip route del` is healed by the next look.
 
+pub mod advertise;
 mod dns;
 mod driver;
 mod history;
@@ -18,6 +19,7 @@ mod settings;
 mod status;
 mod switch;
 mod targets;
+mod ula;
 pub mod usage;
 mod watching;
 
@@ -145,8 +147,8 @@ impl Uplink {
         for _ in 0..ROUNDS {
             let mut again = false;
             for watch in &mut self.watches {
-                if watch.take_changed() {
-                    let (line, verdict) = (watch.line(), watch.verdict().clone());
+                if let Some(verdict) = watch.take_verdict() {
+                    let line = watch.line();
                     self.machine.step(now, Event::Health { line, verdict });
                     again = true;
                 }

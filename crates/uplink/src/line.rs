@@ -45,16 +45,16 @@ impl LineNow {
     }
 
     pub(crate) fn see(line: Line, facts: &Facts, interface: Option<&str>, verdict: &Verdict) -> Self {
-        let link = interface.and_then(|i| facts.link(i));
-        let route = link.and_then(|l| facts.default_route(l.index));
-        let addresses: Vec<_> = link.map(|l| facts.global_addresses(l.index).collect()).unwrap_or_default();
-        let up = link.is_some_and(|l| l.up && l.carrier) && !addresses.is_empty();
+        let found = interface.and_then(|i| facts.link(i));
+        let route = found.and_then(|l| facts.default_route(l.index));
+        let addresses: Vec<_> = found.map(|l| facts.global_addresses(l.index).collect()).unwrap_or_default();
+        let up = found.is_some_and(|l| l.up && l.carrier) && !addresses.is_empty();
         Self {
             line,
             interface: interface.map(str::to_owned),
-            index: link.map(|l| l.index),
+            index: found.map(|l| l.index),
             up,
-            way: up && link.is_some_and(|l| facts.way_out(line, l.index)),
+            way: up && found.is_some_and(|l| facts.way_out(line, l.index)),
             metric: route.map(|r| r.metric),
             gateway: route.and_then(|r| r.gateway),
             addresses,

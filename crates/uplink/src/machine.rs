@@ -1,14 +1,16 @@
 //! From one look at the system, and what probes say of the lines, to what should be done.
 
+use crate::advertise::{Advertisement, Advertiser};
 use crate::dns;
 use crate::line::LineNow;
 use crate::modem::{Cellular, Modem};
 use crate::plan::{Change, Facts, Intent, difference, in_place, plan};
 use crate::settings::Settings;
 use crate::switch::{Candidate, Switch, Switched, other};
+use config::Mode;
 use link_health::{Grade, Verdict};
 use ruleset::marks::Line;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 use sysio::Monotonic;
 
@@ -29,6 +31,8 @@ pub struct Observation {
     pub modem: Modem,
     /// The DNS servers of the wired line.
     pub wired_dns: Vec<IpAddr>,
+    /// Our own IPv6 prefix for the LAN, a /64.
+    pub ula: Option<Ipv6Addr>,
 }
 
 /// What the machine hears.
@@ -49,6 +53,8 @@ pub enum Event {
     ResolvWritten(Result<(), String>),
     /// How forgetting a line's connections went: how many there were.
     Forgotten(Line, Result<u32, String>),
+    /// How sending a router advertisement went.
+    Advertised(Result<(), String>),
 }
 
 /// What should be done, in this order.
@@ -61,6 +67,13 @@ pub enum Action {
     /// Delete the entries of connections that left by this line and did not come in by any; the next
     /// packet of each makes a new one, by the line in use.
     Forget(Line),
+    /// Send a router advertisement to everybody on the LAN.
+    Advertise {
+        /// The kernel's number of the LAN's interface.
+        link: u32,
+        /// What it says.
+        message: Advertisement,
+    },
 }
 
 /// Decides; never reads a clock or the system.
@@ -80,6 +93,9 @@ pub struct Machine {
     offline_since: Option<Monotonic>,
     /// Lines whose connections are to be forgotten, and when.
     sweeps: Vec<(Monotonic, Line)>,
+    advertiser: Advertiser,
+    /// Our prefix and the LAN's interface, where advertisements go.
+    lan_v6: Option<(Ipv6Addr, u32)>,
     dns: Vec<IpAddr>,
     /// What is in the file; none before the first write and after a failed one.
     resolv: Option<String>,
@@ -87,6 +103,7 @@ pub struct Machine {
     change_failed: Option<String>,
     resolv_failed: Option<String>,
     forget_failed: Option<String>,
+    advertise_failed: Option<String>,
 }
 
 impl Machine {
@@ -105,12 +122,15 @@ impl Machine {
             active_since: Monotonic::default(),
             offline_since: None,
             sweeps: Vec::new(),
+            advertiser: Advertiser::default(),
+            lan_v6: None,
             dns: Vec::new(),
             resolv: None,
             look_failed: None,
             change_failed: None,
             resolv_failed: None,
             forget_failed: None,
+            advertise_failed: None,
         }
     }
 
@@ -137,6 +157,14 @@ impl Machine {
                 self.resolv_failed = result.err();
             }
             Event::Forgotten(line, result) => self.forgotten(now, line, result),
+            Event::Advertised(result) => {
+                if let Err(error) = &result
+                    && self.advertise_failed.is_none()
+                {
+                    log::warn!("{error}; LAN devices may stay without IPv6 on the cellular line");
+                }
+                self.advertise_failed = result.err();
+            }
         }
         Vec::new()
     }
@@ -150,6 +178,7 @@ impl Machine {
         }
         let facts = &observation.facts;
         self.choose(now, facts);
+        self.lead(now, observation);
         let plan = self.plan(facts);
         let changes = difference(facts, &plan);
         self.describe(now, &after(facts, &plan), &observation.wired_dns);
@@ -177,7 +206,7 @@ impl Machine {
             active: self.switch.current(),
             wired_dead: dead(Line::Wired),
             cellular_dead: dead(Line::Cellular),
-            ula: None,
+            ula: self.lan_v6.map(|(prefix, _)| prefix).filter(|_| self.advertiser.active()),
         };
         plan(facts, &self.settings, self.cellular.as_ref(), &intent)
     }
@@ -205,6 +234,26 @@ impl Machine {
         }
     }
 
+    /// In gateway mode, whether the LAN's devices should come to us for IPv6: the line in use is ours and
+    /// has it, and the house's router gave them some by the line that was left.
+    fn lead(&mut self, now: Monotonic, observation: &Observation) {
+        let facts = &observation.facts;
+        let lan = facts.link(&self.settings.lan).filter(|l| l.up && l.carrier).map(|l| l.index);
+        self.lan_v6 = observation.ula.zip(lan);
+        let cellular = self.cellular.as_ref().and_then(|c| facts.link(&c.interface)).map(|l| l.index);
+        let ours = cellular.is_some_and(|l| facts.global_addresses(l).any(|a| a.is_ipv6()));
+        let house: Vec<_> = lan.map(|l| facts.global_networks(l).collect()).unwrap_or_default();
+        let given = self.advertiser.active()
+            || !house.is_empty()
+            || lan.is_some_and(|l| facts.routes.iter().any(|r| r.link == Some(l) && r.is_default_v6()));
+        let lead = self.settings.mode == Mode::Gateway
+            && self.switch.current() == Some(Line::Cellular)
+            && self.lan_v6.is_some()
+            && ours
+            && given;
+        self.advertiser.wish(now, lead, house.into_iter());
+    }
+
     fn leave(&mut self, now: Monotonic, line: Line) {
         self.sweeps = SWEEPS.iter().map(|after| (now + *after, line)).collect();
     }
@@ -216,7 +265,13 @@ impl Machine {
         }
         let due = self.sweeps.iter().find(|(at, _)| *at <= now).map(|(_, line)| *line);
         self.sweeps.retain(|(at, _)| *at > now);
-        due.map(Action::Forget).into_iter().collect()
+        let mut actions: Vec<_> = due.map(Action::Forget).into_iter().collect();
+        if let Some((own, link)) = self.lan_v6
+            && let Some(message) = self.advertiser.due(now, own)
+        {
+            actions.push(Action::Advertise { link, message });
+        }
+        actions
     }
 
     fn forgotten(&mut self, now: Monotonic, line: Line, result: Result<u32, String>) {
@@ -266,7 +321,8 @@ impl Machine {
     pub fn next_look(&self) -> Monotonic {
         let sweep = self.sweeps.iter().map(|(at, _)| *at).min();
         let switch = self.switch.deadline(self.next_look);
-        [Some(self.next_look), sweep, switch].into_iter().flatten().min().unwrap_or_default()
+        let word = self.advertiser.deadline().filter(|_| self.lan_v6.is_some());
+        [Some(self.next_look), sweep, switch, word].into_iter().flatten().min().unwrap_or_default()
     }
 
     /// The lines, the wired one first; none before the first look.

@@ -61,10 +61,20 @@ impl Facts {
         self.addresses.iter().filter(move |a| a.link == link && a.global).map(|a| a.address)
     }
 
+    /// The /64s of global IPv6 addresses (`2000::/3`) on an interface. Unique local ones of the house are
+    /// of use whatever line is in use.
+    pub(crate) fn global_networks(&self, link: u32) -> impl Iterator<Item = Ipv6Addr> {
+        self.addresses.iter().filter(move |a| a.link == link && a.prefix == ULA_PREFIX).filter_map(|a| {
+            let IpAddr::V6(address) = a.address else { return None };
+            let [a, b, c, d, ..] = address.segments();
+            (a >> 13 == 1).then(|| Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        })
+    }
+
     /// Whether a line's own table has a way out by an interface; the main table may lack it on purpose.
-    pub(crate) fn way_out(&self, line: Line, link: u32) -> bool {
+    pub(crate) fn way_out(&self, line: Line, index: u32) -> bool {
         let table = table(line);
-        self.routes.iter().any(|r| r.table == table && r.is_default() && r.link == Some(link))
+        self.routes.iter().any(|r| r.table == table && r.is_default() && r.link == Some(index))
     }
 
     /// The best default route of the main table over an interface, IPv4 before IPv6.
@@ -201,7 +211,7 @@ impl Plan {
 
     /// What belongs to a line leaves by it: packets that carry its mark, and what starts from one of its
     /// addresses, for each family in which its table has a way out.
-    fn answer(&mut self, facts: &Facts, link: &Link, line: Line) {
+    fn answer(&mut self, facts: &Facts, by: &Link, line: Line) {
         let (table, priority) = match line {
             Line::Wired => (table(line), PRIORITY_WIRED),
             Line::Cellular => (table(line), PRIORITY_CELLULAR),
@@ -212,7 +222,7 @@ impl Plan {
                 self.rules.push(Rule { mark, ..rule(ipv4, PRIORITY_MARK, Action::Table(table)) });
             }
         }
-        for address in facts.global_addresses(link.index) {
+        for address in facts.global_addresses(by.index) {
             let ipv4 = address.is_ipv4();
             if self.way_out(table, ipv4) {
                 let source = Some((address, if ipv4 { 32 } else { 128 }));

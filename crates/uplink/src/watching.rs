@@ -32,6 +32,8 @@ pub(crate) struct LineWatch {
     seen: Seen,
     flying: HashMap<u64, Rc<Asked>>,
     changed: bool,
+    /// The verdict that was told last.
+    told: Verdict,
     unsent: bool,
     lost_names: HashMap<String, usize>,
 }
@@ -56,6 +58,7 @@ impl LineWatch {
             seen: Seen::default(),
             flying: HashMap::new(),
             changed: false,
+            told: Verdict::default(),
             unsent: false,
             lost_names: HashMap::new(),
         }
@@ -63,10 +66,6 @@ impl LineWatch {
 
     pub(crate) fn line(&self) -> Line {
         self.line
-    }
-
-    pub(crate) fn verdict(&self) -> &Verdict {
-        self.watch.verdict()
     }
 
     pub(crate) fn targets(&self) -> impl Iterator<Item = (&Target, TargetReport)> {
@@ -176,9 +175,16 @@ impl LineWatch {
         }
     }
 
-    /// Whether the verdict changed since the last call.
-    pub(crate) fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
+    /// The verdict, if it is another than in the last call.
+    pub(crate) fn take_verdict(&mut self) -> Option<Verdict> {
+        if !std::mem::take(&mut self.changed) || *self.watch.verdict() == self.told {
+            return None;
+        }
+        self.told = self.watch.verdict().clone();
+        let Verdict { state, reason, .. } = &self.told;
+        let colon = if reason.is_empty() { "" } else { ": " };
+        log::info!("the {} line is {}{colon}{reason}", self.line.name(), state.word());
+        Some(self.told.clone())
     }
 
     /// Whether our own kernel refused to send since the last call: the interface may be another.
@@ -218,11 +224,7 @@ impl LineWatch {
                     self.flying.insert(probe, Rc::clone(asked));
                     self.prober.start(now, probe, asked, timeout);
                 }
-                Action::Changed(verdict) => {
-                    let (name, state) = (self.line.name(), verdict.state);
-                    log::info!("the {name} line is {}: {}", state.word(), verdict.reason);
-                    self.changed = true;
-                }
+                Action::Changed(_) => self.changed = true,
             }
         }
     }

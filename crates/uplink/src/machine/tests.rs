@@ -33,7 +33,7 @@ fn observation(session: bool, modem: Modem) -> Observation {
         facts.links.push(link(7, "ppp0"));
         facts.addresses.push(address(7, "100.64.0.2"));
     }
-    Observation { facts, modem, wired_dns: vec![ip("192.168.178.1")] }
+    Observation { facts, modem, wired_dns: vec![ip("192.168.178.1")], ula: None }
 }
 
 fn session() -> Modem {
