@@ -88,7 +88,7 @@ section! {
         allow "allow": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\", \"192.168.178.20\"]";
         /// Devices that may use it even when the quota is spent.
         essential "essential": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\"]";
-        /// Devices under a name, for the lists above: essential = ["office"].
+        /// Devices under a name, which the lists above may use.
         groups "groups": Vec<Group> = Vec::new(), like "[\"office: aa:bb:cc:dd:ee:ff 192.168.178.20\"]";
         /// Data in a billing period. GB and MB are decimal, as providers bill them; GiB and MiB are
         /// possible. Not set: counted, never cut off. Providers round each call up, so set it lower

@@ -22,6 +22,8 @@ pub struct Settings {
     pub targets: Vec<ProbeTarget>,
     /// Whether the cellular line's data costs money.
     pub metered: bool,
+    /// What it may cost.
+    pub costs: config::Metered,
 }
 
 impl Settings {
@@ -36,6 +38,7 @@ impl Settings {
             last_resort_dns: Vec::new(),
             targets: Vec::new(),
             metered: true,
+            costs: config::Metered::default(),
         }
     }
 
@@ -64,7 +67,8 @@ pub fn load_settings(slice: &Path) -> Settings {
     // Everybody has IPv4, and libc asks the first three only.
     last_resort_dns.sort_by_key(IpAddr::is_ipv6);
     let failback_hold = uplink.failback_hold.duration();
-    Settings { targets: uplink.targets, metered: metered.metered, failback_hold, last_resort_dns, ..by_mode }
+    let (targets, costs_money) = (uplink.targets, metered.metered);
+    Settings { targets, metered: costs_money, costs: metered, failback_hold, last_resort_dns, ..by_mode }
 }
 
 #[cfg(test)]
