@@ -1,6 +1,6 @@
 //! Questions and orders to the kernel, one at a time, each with a deadline.
 
-use crate::{Address, Counters, Error, Link, Route, Rule, decode, encode};
+use crate::{Address, Error, Link, Route, Rule, decode, encode};
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
     NetlinkMessage, NetlinkPayload,
@@ -50,16 +50,6 @@ impl Connection {
     /// See [`Error`]; so for every method here.
     pub fn links(&mut self) -> Result<Vec<Link>, Error> {
         Ok(self.dump("list links", &encode::all_links())?.into_iter().filter_map(decode::link).collect())
-    }
-
-    /// What an interface has carried; none if it is not there.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn counters(&mut self, link: u32) -> Result<Option<Counters>, Error> {
-        let list = self.dump("read interface counters", &encode::all_links())?;
-        let found = list.into_iter().filter_map(decode::counters).find(|(index, _)| *index == link);
-        Ok(found.map(|(_, counters)| counters))
     }
 
     /// All addresses of both families.
@@ -127,7 +117,7 @@ impl Connection {
         fine_if(self.order("delete rule", 0, message, || rule.to_string()), &[Errno::ENOENT, Errno::ESRCH])
     }
 
-    fn dump(
+    pub(crate) fn dump(
         &mut self,
         operation: &'static str,
         question: &RouteNetlinkMessage,

@@ -4,7 +4,7 @@ use crate::{Action, Address, Counters, Link, Route, Rule};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,15 +24,25 @@ pub(crate) fn link(message: Message) -> Option<Link> {
     })
 }
 
-pub(crate) fn counters(message: Message) -> Option<(u32, Counters)> {
-    let Message::NewLink(message) = message else { return None };
-    let counters = message.attributes.into_iter().find_map(|a| match a {
-        LinkAttribute::Stats64(stats) => {
-            Some(Counters { sent_packets: stats.tx_packets, received_packets: stats.rx_packets })
+/// A message without both name and counters is no use.
+pub(crate) fn counters(message: LinkMessage) -> Option<Counters> {
+    let (mut name, mut stats) = (None, None);
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text),
+            LinkAttribute::Stats64(all) => stats = Some(all),
+            _ => {}
         }
-        _ => None,
-    })?;
-    Some((message.header.index, counters))
+    }
+    let stats = stats?;
+    Some(Counters {
+        index: message.header.index,
+        name: name?,
+        received_bytes: stats.rx_bytes,
+        sent_bytes: stats.tx_bytes,
+        received_packets: stats.rx_packets,
+        sent_packets: stats.tx_packets,
+    })
 }
 
 pub(crate) fn address(message: Message) -> Option<Address> {

@@ -6,6 +6,7 @@
 
 mod connection;
 mod conntrack;
+mod counters;
 mod decode;
 mod encode;
 mod generation;
@@ -13,6 +14,7 @@ mod monitor;
 
 pub use connection::Connection;
 pub use conntrack::{count_connections, forget_connections};
+pub use counters::{Counters, Farewells};
 pub use generation::firewall_generation;
 pub use monitor::Monitor;
 
@@ -80,15 +82,6 @@ pub struct Link {
     pub up: bool,
     /// It has a partner: cable and link, or a session.
     pub carrier: bool,
-}
-
-/// What an interface has carried since it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// Packets sent.
-    pub sent_packets: u64,
-    /// Packets received.
-    pub received_packets: u64,
 }
 
 /// An address of an interface.

@@ -20,6 +20,7 @@ mod status;
 mod switch;
 mod targets;
 mod ula;
+pub mod usage;
 mod watching;
 
 pub use driver::{Driver, Outcome, System};
@@ -40,6 +41,7 @@ use ruleset::marks::Line;
 use std::os::fd::AsFd;
 use std::time::Duration;
 use sysio::{Monotonic, Root, clock};
+use usage::Usage;
 use watching::LineWatch;
 
 /// The daemon whose snapshot says whether there is a cellular line.
@@ -66,6 +68,9 @@ pub enum Error {
     /// The kernel does not say which boot this is.
     #[error("read the boot id: {0}")]
     BootId(std::io::Error),
+    /// Nobody counts what the metered line carries.
+    #[error(transparent)]
+    Usage(#[from] usage::Error),
 }
 
 /// The daemon: machine, driver and watches in the loop.
@@ -77,6 +82,7 @@ pub struct Uplink {
     watches: [LineWatch; 2],
     history: Ring,
     store: Store,
+    usage: Option<Usage>,
     numbers: status::Numbers,
     numbers_at: Monotonic,
     counters_at: Monotonic,
@@ -100,6 +106,7 @@ impl Uplink {
             cellular = cellular.with_tempo(link_health::Tempo::Brisk);
         }
         let store = Store::new(root, &boot_id);
+        let usage = Usage::open(root, &boot_id, &settings.costs)?;
         let now = clock::now();
         Ok(Self {
             machine: Machine::new(settings),
@@ -109,6 +116,7 @@ impl Uplink {
             ],
             history: store.load(),
             store,
+            usage,
             driver: Driver { system: Kernel::open(root, boot_id)? },
             monitor: Monitor::open()?,
             numbers: status::Numbers::default(),
@@ -187,6 +195,17 @@ impl Uplink {
         }
     }
 
+    /// Counts what the metered line carries; `changed` when links may have come or gone.
+    fn account(&mut self, now: Monotonic, changed: bool) {
+        let cellular = self.machine.lines().iter().find(|line| line.line == Line::Cellular);
+        let interface = cellular.and_then(|line| line.interface.as_deref());
+        if let Some(usage) = &mut self.usage
+            && usage.tick(now, interface, changed)
+        {
+            self.revision += 1;
+        }
+    }
+
     fn refresh(&mut self, now: Monotonic) {
         self.numbers = status::Numbers::of(&self.watches);
         self.numbers_at = now + NUMBERS;
@@ -206,9 +225,11 @@ impl Daemon for Uplink {
     }
 
     fn handle(&mut self, now: Monotonic, event: daemonkit::Event) -> Result<(), Error> {
+        let mut changed = false;
         match event {
             daemonkit::Event::Ready { token: MONITOR, .. } => {
-                if self.monitor.drain()? {
+                changed = self.monitor.drain()?;
+                if changed {
                     self.look(now);
                 }
             }
@@ -225,10 +246,17 @@ impl Daemon for Uplink {
                 self.tick(now);
             }
             daemonkit::Event::Start | daemonkit::Event::SnapshotChanged(_) => self.look(now),
-            daemonkit::Event::Terminate => self.store.write(now, clock::wall(), &self.history, true),
+            daemonkit::Event::Terminate => {
+                self.store.write(now, clock::wall(), &self.history, true);
+                self.usage.iter_mut().for_each(|usage| usage.end(now));
+            }
+            daemonkit::Event::RequestWith { name, content } => {
+                self.usage.iter_mut().for_each(|usage| usage.request(&name, &content));
+            }
             _ => {}
         }
         self.settle(now);
+        self.account(now, changed);
         Ok(())
     }
 
@@ -236,11 +264,16 @@ impl Daemon for Uplink {
         let counters = self.watches[1].interface().map(|_| self.counters_at);
         let watches = self.watches.iter().filter_map(LineWatch::deadline);
         let own = [self.machine.next_look(), self.numbers_at, self.history_at];
-        watches.chain(own).chain(counters).min()
+        let usage = self.usage.as_ref().map(Usage::deadline);
+        watches.chain(own).chain(counters).chain(usage).min()
     }
 
     fn report(&self, now: Monotonic) -> snapshot::Report {
-        status::report(&self.machine, &self.numbers, now)
+        let report = status::report(&self.machine, &self.numbers, now);
+        match &self.usage {
+            Some(usage) => usage.report(report),
+            None => report.field("usage", serde_json::Value::Null),
+        }
     }
 
     fn revision(&self) -> Option<u64> {

@@ -3,7 +3,6 @@
 use crate::world::World;
 use std::time::Duration;
 
-
 /// The budget for a hard outage.
 const HARD: Duration = Duration::from_secs(2);
 /// The budget for a partial one.
