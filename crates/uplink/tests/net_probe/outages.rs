@@ -40,6 +40,7 @@ fn a_part_that_fails_is_named() {
         let took = world.until("partial", Some(part));
         assert!(took <= PARTIAL + SLACK, "{part}: {took:?}");
         world.heal();
-        world.until("up", None);
+        let back = world.until("up", None);
+        println!("{part}: named after {took:?}, over after {back:?}");
     }
 }
