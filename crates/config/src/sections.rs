@@ -3,8 +3,8 @@
 
 use crate::schema::{section, sections};
 use crate::values::{
-    Apn, Auth, Cidr, DialMode, DialNumber, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort,
-    PdpType, Pin, Secret, Text, UsbPath,
+    Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, FailbackHold, Group, Hostname, IdleHangup,
+    Imei, InterfaceName, Mode, OpenPort, PdpType, Pin, ProbeTarget, Secret, Text, UsbPath, Who,
 };
 
 section! {
@@ -63,4 +63,41 @@ section! {
     }
 }
 
-sections! { system: System, modem: Modem, network: Network }
+section! {
+    /// How the lines to the internet are watched, and chosen.
+    Uplink "uplink" for ["uplink"] {
+        /// Whom to ask how a line is; this replaces the built-in list, so name several operators and
+        /// kinds. "icmp 1.1.1.1", "dns 9.9.9.9", "tcp host:port", "tls host", "http http://host/path
+        /// status=204 body=text"; each may have operator= (targets of one count as one) and region=.
+        targets "targets": Vec<ProbeTarget> = Vec::new(), like "[\"icmp 1.1.1.1 operator=cloudflare\", \"dns 9.9.9.9 operator=quad9\"]";
+        /// How long the wired line must have been good before it is used again, 5 to 3600; longer by
+        /// itself when it comes and goes.
+        failback_hold "failback-hold-seconds": FailbackHold = FailbackHold::default(), like "30";
+    }
+}
+
+section! {
+    /// What the cellular line may cost. What the appliance itself sends (its probes, SSH, dynamic DNS)
+    /// is never cut off.
+    Metered "metered" for ["netguard", "uplink"] {
+        /// The cellular line costs by the byte: its data is counted, and the keys below hold.
+        metered "metered": bool = true, like "true";
+        /// Devices that may use the cellular line; empty: everybody. By hardware address (covers IPv6,
+        /// too; only while the appliance is their gateway, see mode), by address, by network, or by the
+        /// name of a group.
+        allow "allow": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\", \"192.168.178.20\"]";
+        /// Devices that may use it even when the quota is spent.
+        essential "essential": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\"]";
+        /// Devices under a name, which the lists above may use.
+        groups "groups": Vec<Group> = Vec::new(), like "[\"office: aa:bb:cc:dd:ee:ff 192.168.178.20\"]";
+        /// Data in a billing period. GB and MB are decimal, as providers bill them; GiB and MiB are
+        /// possible. Not set: counted, never cut off. Providers round each call up, so set it lower
+        /// than what is in the contract.
+        quota "quota": Option<Bytes> = None, like "\"5 GB\"";
+        /// Day of the month on which the provider begins to count anew (in UTC), 1 to 31; in a shorter
+        /// month its last day.
+        billing_day "billing-day": BillingDay = BillingDay::default(), like "1";
+    }
+}
+
+sections! { system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered }

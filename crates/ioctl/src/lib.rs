@@ -3,4 +3,5 @@
 //! The only crate of the workspace in which unsafe code is allowed, so that every unsafe block
 //! can be read in one sitting.
 
+pub mod multicast;
 pub mod tun;

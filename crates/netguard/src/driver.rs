@@ -189,8 +189,14 @@ mod tests {
                 if self.refuses && name == "*nat" {
                     return Err(Refused);
                 }
-                // Whole tables only, as `plan` writes them when nothing was there.
-                self.tables.insert((family, name), table.to_owned());
+                // Whole tables only, as `plan` writes them; chains it removes are gone.
+                let gone: Vec<_> = table.lines().filter_map(|line| line.strip_prefix("-X ")).collect();
+                let stays = |line: &&str| {
+                    let about = line.split([' ', ':']).find(|word| word.starts_with("FB-"));
+                    !about.is_some_and(|chain| gone.contains(&chain))
+                };
+                let left: Vec<_> = table.lines().filter(stays).collect();
+                self.tables.insert((family, name), left.join("\n") + "\n");
             }
             Ok(())
         }

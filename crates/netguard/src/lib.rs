@@ -9,6 +9,7 @@ mod machine;
 mod policy;
 mod ports;
 mod status;
+mod word;
 
 pub use driver::{Driver, Firewall, Settings};
 pub use machine::{Event, Finding, Findings, Machine};
@@ -20,19 +21,37 @@ use ruleset::Policy;
 use std::convert::Infallible;
 use sysio::{Monotonic, Root};
 
+/// The daemon that counts what the metered line carries.
+const ACCOUNTANT: &str = "uplink";
+
 /// The daemon: machine and driver in the loop.
 #[derive(Debug)]
 pub struct Netguard {
     policy: Policy,
     machine: Machine,
     driver: Driver<Iptables, ProcSys>,
+    root: Root,
+    boot_id: Option<String>,
 }
 
 impl Netguard {
     /// For the system below `root`.
     pub fn new(root: &Root, policy: Policy) -> Self {
         let driver = Driver::new(Iptables::find(), ProcSys::new(root));
-        Self { policy, machine: Machine::default(), driver }
+        let boot_id = snapshot::boot_id(root)
+            .inspect_err(|error| log::warn!("read the boot id: {error}; the quota is not watched"))
+            .ok();
+        Self { policy, machine: Machine::default(), driver, root: root.clone(), boot_id }
+    }
+
+    /// Takes `uplink`'s word; whether it says something new.
+    fn listen(&mut self, now: Monotonic) -> bool {
+        let (Some(metered), Some(boot_id)) = (&mut self.policy.metered, &self.boot_id) else { return false };
+        let word = word::guard(&snapshot::read(&self.root, ACCOUNTANT, boot_id, now));
+        let Some(guard) = word.filter(|guard| *guard != metered.guard) else { return false };
+        metered.guard = guard;
+        log::info!("the metered line is {}", metered.word());
+        true
     }
 
     fn check(&mut self, now: Monotonic) {
@@ -54,7 +73,11 @@ impl Daemon for Netguard {
 
     fn handle(&mut self, now: Monotonic, event: daemonkit::Event) -> Result<(), Infallible> {
         match event {
-            daemonkit::Event::Start | daemonkit::Event::Deadline => self.check(now),
+            daemonkit::Event::Start | daemonkit::Event::Deadline => {
+                self.listen(now);
+                self.check(now);
+            }
+            daemonkit::Event::SnapshotChanged(_) if self.listen(now) => self.check(now),
             _ => {}
         }
         Ok(())
@@ -65,6 +88,10 @@ impl Daemon for Netguard {
     }
 
     fn report(&self, now: Monotonic) -> snapshot::Report {
-        status::report(&self.machine, now)
+        status::report(&self.machine, &self.policy, now)
+    }
+
+    fn follows(&self) -> &[&str] {
+        &[ACCOUNTANT]
     }
 }

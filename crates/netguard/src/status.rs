@@ -1,12 +1,12 @@
 //! What `netguard` says about itself.
 
 use crate::machine::{Finding, Machine};
-use ruleset::Family;
+use ruleset::{Device, Family, Metered, Policy};
 use serde_json::json;
 use snapshot::{Condition, Report, Severity};
 use sysio::Monotonic;
 
-pub(crate) fn report(machine: &Machine, now: Monotonic) -> Report {
+pub(crate) fn report(machine: &Machine, policy: &Policy, now: Monotonic) -> Report {
     let last = machine.last();
     let rules = |family| last.firewall.get(&family).map_or(0, |(_, rules)| *rules);
     let settings = last.settings.values().filter(|f| matches!(f, Finding::Same | Finding::Changed)).count();
@@ -14,10 +14,31 @@ pub(crate) fn report(machine: &Machine, now: Monotonic) -> Report {
         .field("rules", json!({"ipv4": rules(Family::V4), "ipv6": rules(Family::V6)}))
         .field("sysctls", settings)
         .field("repairs", machine.repairs())
+        .field("metered", policy.metered.as_ref().map(|metered| json!({"guard": metered.word()})))
         .condition(not_applied(machine))
         .condition(firewall_repaired(machine, now))
         .condition(not_set(machine))
         .condition(setting_repaired(machine, now))
+        .condition(hidden_devices(policy))
+}
+
+/// In `backup` mode packets come from the house's router, with its hardware address.
+fn hidden_devices(policy: &Policy) -> Option<Condition> {
+    let Metered { allow, essential, .. } = policy.metered.as_ref().filter(|_| !policy.wired_uplink)?;
+    let macs = allow.iter().chain(essential).filter_map(|device| match device {
+        Device::Mac(mac) => Some(mac.to_string()),
+        Device::Network(_) => None,
+    });
+    let mut macs: Vec<String> = macs.collect();
+    macs.sort_unstable();
+    macs.dedup();
+    let detail = format!(
+        "in [metered], {} can be told only from devices that use this box as their gateway; behind the house's router every packet has the router's. Give these devices fixed addresses in the router and name those, or use network.mode = \"gateway\"",
+        macs.join(", ")
+    );
+    let summary = "hardware addresses in [metered] cannot be seen in backup mode";
+    (!macs.is_empty())
+        .then(|| Condition::new("metered-mac-behind-router", Severity::Warning, summary, detail))
 }
 
 fn failures<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<&'a str> {

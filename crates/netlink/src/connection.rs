@@ -117,7 +117,7 @@ impl Connection {
         fine_if(self.order("delete rule", 0, message, || rule.to_string()), &[Errno::ENOENT, Errno::ESRCH])
     }
 
-    fn dump(
+    pub(crate) fn dump(
         &mut self,
         operation: &'static str,
         question: &RouteNetlinkMessage,

@@ -138,6 +138,8 @@ fn canonical_values(part: &mut Part) {
         "-p" | "-m" if ["ipv6-icmp", "icmpv6", "icmp6"].contains(&value.as_str()) => {
             "ipv6-icmp".clone_into(value);
         }
+        // Lower case since 1.8.8, upper case before (`xtables_print_mac`).
+        "--mac-source" => value.make_ascii_lowercase(),
         "--ctstate" | "--state" => {
             let mut states: Vec<_> = value.split(',').collect();
             states.sort_unstable();

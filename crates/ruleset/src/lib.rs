@@ -7,7 +7,9 @@
 mod canonical;
 mod desired;
 mod loaded;
+mod marking;
 pub mod marks;
+mod metered;
 mod names;
 mod policy;
 mod sysctls;
@@ -15,6 +17,7 @@ mod sysctls;
 pub use canonical::canonical_rule;
 pub use desired::desired;
 pub use loaded::{Loaded, ParseError, plan};
+pub use metered::{Device, Guard, Mac, Metered};
 pub use names::{InterfacePattern, NameError, Network};
 pub use policy::{Family, OpenPort, Policy, Transport};
 pub use sysctls::{Sysctl, Unless, sysctls};

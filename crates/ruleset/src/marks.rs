@@ -8,6 +8,9 @@ pub const LEFT_MASK: u32 = 0x00f0_0000;
 /// A packet of `uplink`'s own probes: never refused by any rule of ours.
 pub const PROBE: u32 = 0x0100_0000;
 
+/// A connection the metered guard refused: what still comes in for it is refused, too.
+pub const REFUSED: u32 = 0x0200_0000;
+
 /// DSCP of probes of the wired line: one of the code points for local use (RFC 2474 section 6, pool
 /// 2, `xxxx11`). A house's router that has turned to this box as its backup hands such a probe back
 /// to us; forwarded over the cellular line it would make the dead line look alive, and cost data.

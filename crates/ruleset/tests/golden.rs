@@ -3,7 +3,7 @@
 //! `testdata/*.save` come from iptables 1.8.11 (`nf_tables`) in a network namespace: the input of
 //! `plan` for the standard policy was loaded beside rules of somebody else, then saved.
 
-use ruleset::{Family, Loaded, Policy, Ruleset, desired, plan};
+use ruleset::{Device, Family, Guard, Loaded, Metered, Policy, Ruleset, desired, plan};
 
 const SAVED_V4: &str = include_str!("../testdata/standard.v4.save");
 const SAVED_V6: &str = include_str!("../testdata/standard.v6.save");
@@ -61,6 +61,36 @@ fn gateway_mode_lets_the_lan_out_by_the_wired_line_translated() {
     assert!(rules.tables["nat"].chains["FB-POSTROUTING"].contains(&"-o eth0 -j MASQUERADE".to_owned()));
     let backup = desired(&standard(), Family::V4);
     assert!(!backup.tables["nat"].chains["FB-POSTROUTING"].contains(&"-o eth0 -j MASQUERADE".to_owned()));
+}
+
+#[test]
+fn a_cut_leaves_essential_devices_and_stands_before_what_is_established() {
+    let device = |text: &str| Device::Network(text.parse().unwrap());
+    let essential = vec![device("10.77.0.20"), device("fd00::20")];
+    let allow = vec![Device::Mac("aa:bb:cc:dd:ee:ff".parse().unwrap())];
+    let mut metered = Metered { allow, essential, guard: Guard::Cut };
+    let rules = |metered: &Metered| {
+        let policy = Policy { metered: Some(metered.clone()), ..standard() };
+        desired(&policy, Family::V4).tables["filter"].chains.clone()
+    };
+    let cut = rules(&metered);
+    assert_eq!(
+        cut["FB-METERED"],
+        [
+            "-s 10.77.0.20/32 -g FB-PASS",
+            "-j CONNMARK --set-xmark 0x2000000/0x2000000",
+            "-p tcp -j REJECT --reject-with tcp-reset",
+            "-j REJECT --reject-with icmp-admin-prohibited",
+        ]
+    );
+    let forward = &cut["FB-FORWARD"];
+    let at = |rule: &str| forward.iter().position(|r| r == rule).unwrap_or_else(|| panic!("{rule}"));
+    assert!(at("-o ppp+ -j FB-METERED") < at("-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"));
+    metered.guard = Guard::Open;
+    assert_eq!(rules(&metered)["FB-METERED"][0], "-m mac --mac-source aa:bb:cc:dd:ee:ff -g FB-PASS");
+    // Nobody is refused: nothing is asked.
+    metered.allow.clear();
+    assert_eq!(rules(&metered), desired(&standard(), Family::V4).tables["filter"].chains);
 }
 
 #[test]

@@ -1,0 +1,308 @@
+//! Which line is in use, decided from what is known of both; pure.
+//!
+//! The wired line is preferred: it costs nothing. It is left at once for a better one, and taken again
+//! only after it has been good for a hold time, which doubles with every return that did not last. No line is taken that is worse than the one in use: with nothing better known, all stays.
+
+use link_health::Grade;
+use link_health::penalty::{FORGIVEN_AFTER, Hold, LONGEST, Penalty};
+use ruleset::marks::Line;
+use std::time::Duration;
+use sysio::Monotonic;
+
+/// The line that is taken when both are good.
+const PREFERRED: Line = Line::Wired;
+/// So long the preferred line may be unknown while the other is known to work: after a start its
+/// probes need a few seconds, and the other one's data costs money.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What counts when lines are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// There is an interface with an address and a default route.
+    pub way: bool,
+    /// What probes say.
+    pub grade: Grade,
+}
+
+/// One change from line to line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switched {
+    /// The line that was left.
+    pub from: Line,
+    /// The line that was taken.
+    pub to: Line,
+    /// When.
+    pub at: Monotonic,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// The choice and its history.
+#[derive(Debug)]
+pub struct Switch {
+    hold: Duration,
+    current: Option<Line>,
+    /// How long the preferred line has been good while the other is in use.
+    good: Hold,
+    /// Since when the preferred line in use has been unknown while the other works.
+    unknown_since: Option<Monotonic>,
+    penalty: Penalty,
+    count: u64,
+    last: Option<Switched>,
+}
+
+impl Switch {
+    /// Nothing is chosen yet. `hold`: how long the preferred line must have been good to be taken again.
+    pub fn new(hold: Duration) -> Self {
+        Self {
+            hold,
+            current: None,
+            good: Hold::default(),
+            unknown_since: None,
+            penalty: Penalty::default(),
+            count: 0,
+            last: None,
+        }
+    }
+
+    /// Goes on from what is in place already, left by an earlier process: that is no switch.
+    pub fn resume(&mut self, line: Line) {
+        self.current = Some(line);
+    }
+
+    /// The line that is to be used.
+    pub fn current(&self) -> Option<Line> {
+        self.current
+    }
+
+    /// How often a line was left for the other, and the last time.
+    pub fn history(&self) -> (u64, Option<&Switched>) {
+        (self.count, self.last.as_ref())
+    }
+
+    /// How long the preferred line must be good just now.
+    pub fn hold(&self, now: Monotonic) -> Duration {
+        let doubled = 1_u32.checked_shl(self.penalty.flaps(now)).unwrap_or(u32::MAX);
+        self.hold.saturating_mul(doubled).min(LONGEST.max(self.hold))
+    }
+
+    /// The longer hold time and the number of returns that did not last behind it, while there is one.
+    pub fn penalty(&self, now: Monotonic) -> Option<(Duration, u32)> {
+        let flaps = self.penalty.flaps(now);
+        (flaps > 0).then(|| (self.hold(now), flaps))
+    }
+
+    /// When to decide again though nothing new is heard.
+    pub fn deadline(&self, now: Monotonic) -> Option<Monotonic> {
+        let patience = self.unknown_since.map(|since| since + PATIENCE);
+        [self.good.deadline(self.hold(now)), patience].into_iter().flatten().min()
+    }
+
+    /// Decides; what was switched, if anything was. The first choice is none.
+    pub fn decide(&mut self, now: Monotonic, wired: Candidate, cellular: Candidate) -> Option<&Switched> {
+        let Some(current) = self.current else {
+            self.current = match (wired.way, cellular.way) {
+                (true, _) => Some(Line::Wired),
+                (false, true) => Some(Line::Cellular),
+                (false, false) => None,
+            };
+            return None;
+        };
+        let (used, other) = match current {
+            Line::Wired => (wired, cellular),
+            Line::Cellular => (cellular, wired),
+        };
+        let reason = self.reason(now, current, used, other)?;
+        self.go(now, current, reason);
+        self.last.as_ref()
+    }
+
+    fn go(&mut self, now: Monotonic, from: Line, reason: String) {
+        let to = other(from);
+        self.current = Some(to);
+        (self.good, self.unknown_since) = (Hold::default(), None);
+        let returned = self.last.as_ref().filter(|last| last.to == PREFERRED);
+        if from == PREFERRED && returned.is_some_and(|last| now.since(last.at) < FORGIVEN_AFTER) {
+            self.penalty.flap(now);
+        }
+        self.count += 1;
+        self.last = Some(Switched { from, to, at: now, reason });
+    }
+
+    /// Why the line in use should be left; none if it should not.
+    fn reason(&mut self, now: Monotonic, line: Line, used: Candidate, other: Candidate) -> Option<String> {
+        let preferred_is_good = line != PREFERRED && other.way && other.grade == Grade::Good;
+        self.good.observe(now, preferred_is_good);
+        let unknown = line == PREFERRED && used.grade == Grade::Unknown && other.grade >= Grade::Poor;
+        self.unknown_since = if unknown && other.way { self.unknown_since.or(Some(now)) } else { None };
+        let name = line.name();
+        if !other.way {
+            return None;
+        }
+        if !used.way {
+            return Some(format!("there is no way out by the {name} line"));
+        }
+        if used.grade == Grade::Dead && other.grade > Grade::Dead {
+            return Some(format!("nothing comes back by the {name} line"));
+        }
+        if line == PREFERRED {
+            if used.grade == Grade::Poor && other.grade == Grade::Good {
+                return Some(format!("the {name} line works only in part"));
+            }
+            let since = self.unknown_since?;
+            return (now.since(since) >= PATIENCE)
+                .then(|| format!("nothing is known of the {name} line, and the other works"));
+        }
+        let hold = self.hold(now);
+        self.good
+            .ready(now, hold)
+            .then(|| format!("the {} line has been good for {} s", PREFERRED.name(), hold.as_secs()))
+    }
+}
+
+/// The line that is not this one.
+pub(crate) fn other(line: Line) -> Line {
+    match line {
+        Line::Wired => Line::Cellular,
+        Line::Cellular => Line::Wired,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOLD: Duration = Duration::from_secs(30);
+    const ABSENT: Candidate = Candidate { way: false, grade: Grade::Unknown };
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_secs(seconds)
+    }
+
+    fn is(grade: Grade) -> Candidate {
+        Candidate { way: true, grade }
+    }
+
+    fn on(line: Line) -> Switch {
+        let mut switch = Switch::new(HOLD);
+        switch.resume(line);
+        switch
+    }
+
+    #[test]
+    fn the_line_with_a_way_is_used_until_more_is_known() {
+        let mut switch = Switch::new(HOLD);
+        assert!(switch.decide(at(1), ABSENT, ABSENT).is_none());
+        assert_eq!(switch.current(), None);
+        assert!(switch.decide(at(2), ABSENT, is(Grade::Unknown)).is_none());
+        assert_eq!(switch.current(), Some(Line::Cellular));
+    }
+
+    #[test]
+    fn a_dead_line_is_left_at_once_for_one_of_which_nothing_bad_is_known() {
+        for grade in [Grade::Unknown, Grade::Poor, Grade::Good] {
+            let mut switch = on(Line::Wired);
+            assert!(switch.decide(at(1), is(Grade::Dead), is(grade)).is_some(), "{grade:?}");
+            assert_eq!(switch.current(), Some(Line::Cellular));
+        }
+    }
+
+    #[test]
+    fn with_everything_dead_or_both_poor_all_stays_as_it_is() {
+        for line in [Line::Wired, Line::Cellular] {
+            for grade in [Grade::Dead, Grade::Poor] {
+                let mut switch = on(line);
+                for second in 0..1000 {
+                    assert!(switch.decide(at(second), is(grade), is(grade)).is_none());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_works_in_part_is_left_for_a_good_one_alone() {
+        let mut switch = on(Line::Wired);
+        assert!(switch.decide(at(1), is(Grade::Poor), is(Grade::Unknown)).is_none());
+        assert!(switch.decide(at(2), is(Grade::Poor), is(Grade::Good)).is_some());
+    }
+
+    #[test]
+    fn the_wired_line_is_taken_again_after_the_hold_time_without_a_break() {
+        let mut switch = on(Line::Cellular);
+        assert!(switch.decide(at(0), is(Grade::Good), is(Grade::Good)).is_none());
+        assert_eq!(switch.deadline(at(0)), Some(at(30)));
+        assert!(switch.decide(at(29), is(Grade::Good), is(Grade::Good)).is_none());
+        assert!(switch.decide(at(29), is(Grade::Poor), is(Grade::Good)).is_none());
+        assert!(switch.decide(at(31), is(Grade::Good), is(Grade::Good)).is_none());
+        assert!(switch.decide(at(60), is(Grade::Good), is(Grade::Good)).is_none());
+        assert!(switch.decide(at(61), is(Grade::Good), is(Grade::Good)).is_some());
+        assert_eq!(switch.current(), Some(Line::Wired));
+    }
+
+    #[test]
+    fn a_dead_stick_does_not_wait_for_the_hold_time() {
+        let mut switch = on(Line::Cellular);
+        assert!(switch.decide(at(1), is(Grade::Good), is(Grade::Dead)).is_some());
+    }
+
+    #[test]
+    fn a_start_waits_for_the_wired_line_s_first_word() {
+        let mut switch = on(Line::Wired);
+        assert!(switch.decide(at(1), is(Grade::Unknown), is(Grade::Good)).is_none());
+        assert_eq!(switch.deadline(at(1)), Some(at(11)));
+        assert!(switch.decide(at(11), is(Grade::Unknown), is(Grade::Good)).is_some());
+    }
+
+    #[test]
+    fn each_return_that_did_not_last_doubles_the_hold_time_and_time_forgives() {
+        let mut switch = on(Line::Wired);
+        let mut now = 0;
+        for expected in [30, 60, 120, 240, 480, 600, 600] {
+            switch.decide(at(now), is(Grade::Dead), is(Grade::Good));
+            assert_eq!(switch.hold(at(now)).as_secs(), expected);
+            switch.decide(at(now + 1), is(Grade::Good), is(Grade::Dead));
+            assert_eq!(switch.current(), Some(Line::Wired));
+            now += 2;
+        }
+        assert!(switch.penalty(at(now)).is_some());
+        assert_eq!(switch.penalty(at(now + 3600)), None);
+        assert_eq!(switch.hold(at(now + 3600)), HOLD);
+    }
+
+    fn candidate() -> impl Strategy<Value = Candidate> {
+        let grades =
+            prop_oneof![Just(Grade::Dead), Just(Grade::Unknown), Just(Grade::Poor), Just(Grade::Good)];
+        (any::<bool>(), grades).prop_map(|(way, grade)| Candidate { way, grade })
+    }
+
+    fn worth(c: Candidate) -> u8 {
+        if c.way { 1 + c.grade as u8 } else { 0 }
+    }
+
+    proptest! {
+        /// Whatever happens: no switch to something worse, and from any past a good wired line is in use
+        /// again in bounded time.
+        #[test]
+        fn never_to_a_worse_line_and_nothing_latches(
+            past in proptest::collection::vec((candidate(), candidate(), 0_u64..400), 0..60),
+        ) {
+            let mut switch = Switch::new(HOLD);
+            let mut now = 0;
+            for (wired, cellular, seconds) in past {
+                now += seconds;
+                if let Some(switched) = switch.decide(at(now), wired, cellular) {
+                    let (from, to) = match switched.to {
+                        Line::Wired => (cellular, wired),
+                        Line::Cellular => (wired, cellular),
+                    };
+                    prop_assert!(worth(to) >= worth(from), "{switched:?}: {from:?} to {to:?}");
+                }
+            }
+            switch.decide(at(now), is(Grade::Good), is(Grade::Good));
+            now += LONGEST.as_secs();
+            switch.decide(at(now), is(Grade::Good), is(Grade::Good));
+            prop_assert_eq!(switch.current(), Some(Line::Wired));
+        }
+    }
+}
