@@ -22,7 +22,7 @@ pub use schema::{Key, SectionInfo};
 pub use sections::{Config, Metered, Modem, Network, SECTIONS, System, Uplink};
 pub use slice::{SLICE_DIR, daemons, load, load_slice, slice, slice_name};
 pub use values::{
-    Apn, Auth, BillingDay, Bytes, Cidr, Device, DialMode, DialNumber, Group, Host, Hostname, IdleHangup,
-    Imei, InterfaceName, Mac, Mode, OpenPort, PdpType, Pin, ProbeKind, ProbeTarget, Protocol, Secret, Text,
-    UsbPath, Who,
+    Apn, Auth, BillingDay, Bytes, Cidr, Device, DialMode, DialNumber, FailbackHold, Group, Host, Hostname,
+    IdleHangup, Imei, InterfaceName, Mac, Mode, OpenPort, PdpType, Pin, ProbeKind, ProbeTarget, Protocol,
+    Secret, Text, UsbPath, Who,
 };

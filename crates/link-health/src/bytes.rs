@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sysio::Monotonic;
 
-use crate::{Family, pace::Sort};
+use crate::{Family, Target, pace::Sort};
 
 /// IPv4 header without options (RFC 791) and IPv6 header (RFC 8200).
 const IP: [u64; 2] = [20, 40];
@@ -48,6 +48,11 @@ pub(crate) fn cost(sort: Sort, family: Family) -> u64 {
         Sort::Http => dns + connection + 4 * segment + HTTP_REQUEST + HTTP_ANSWER,
         Sort::Tls => dns + connection + (2 + 2 * TLS_PACKETS) * segment + TLS_HELLO + TLS_FLIGHT,
     }
+}
+
+/// What a probe of this target costs on a meter: IP packets both ways, in bytes.
+pub fn probe_bytes(target: &Target) -> u64 {
+    cost(Sort::of(&target.kind), target.family)
 }
 
 /// What may be spent beyond the idle schedule: on fresh calls, on doubts, on a line in use.

@@ -93,9 +93,11 @@ fn of_sort(tracks: &[Track], sort: Sort) -> Tally<'_> {
 fn regions(tracks: &[Track]) -> Option<Finding> {
     let used: Vec<Sort> = Sort::ALL.into_iter().filter(|sort| of_sort(tracks, *sort).total() >= 2).collect();
     let dead: Vec<Sort> = used.iter().copied().filter(|sort| of_sort(tracks, *sort).is_dead()).collect();
-    let divided = dead.iter().all(|sort| !of_sort(tracks, *sort).alive.is_empty());
-    let echoes = !used.contains(&Sort::Echo) || dead.contains(&Sort::Echo);
-    let everywhere = dead.len() >= 2.min(used.len()) && !dead.is_empty() && divided && echoes;
+    // Kinds that have operators on both sides; the operators of another may all be on the far side.
+    let divided: Vec<Sort> =
+        dead.into_iter().filter(|sort| !of_sort(tracks, *sort).alive.is_empty()).collect();
+    let echoes = !used.contains(&Sort::Echo) || divided.contains(&Sort::Echo);
+    let everywhere = divided.len() >= 2.min(used.len()) && !divided.is_empty() && echoes;
     // What all operators have lost in one family is the family's, not a region's.
     let whole = [Family::V4, Family::V6].into_iter().any(|f| dead_family(tracks, f).is_some());
     if everywhere && !whole {

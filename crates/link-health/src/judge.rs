@@ -37,7 +37,6 @@ impl Watch {
             (self.better, self.doubt) = (None, None);
             return self.say(State::Unknown, reason, actions);
         }
-        self.loss.forget_before(self.now - self.pace().loss_window);
         if self.verdict.state != State::Down && self.is_dead_silence() {
             return self.fall(actions);
         }
@@ -78,7 +77,7 @@ impl Watch {
     fn fall(&mut self, actions: &mut Vec<Action>) {
         self.tracks.iter_mut().for_each(Track::kill);
         self.say(State::Down, self.down_reason(), actions);
-        self.loss.clear();
+        self.recount();
         self.doubt = None;
         self.down_gap = self.pace().down_first;
         self.down_due = self.now + self.down_gap;
@@ -156,8 +155,8 @@ impl Watch {
         }
     }
 
-    fn finding(&self) -> Finding {
-        let finding = classify(&self.tracks);
+    fn finding(&mut self) -> Finding {
+        let finding = self.finding.get_or_insert_with(|| classify(&self.tracks)).clone();
         if finding.state == State::Down {
             return Finding { reason: self.down_reason(), ..finding };
         }

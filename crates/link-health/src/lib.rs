@@ -21,6 +21,7 @@ mod verdict;
 mod watch;
 mod words;
 
+pub use bytes::probe_bytes;
 pub use event::{Action, Event, Outcome};
 pub use report::{TargetReport, TargetState};
 pub use settings::{Settings, Tempo};

@@ -116,7 +116,7 @@ pub(crate) const BLIND: Duration = secs(30);
 
 const BRISK: Pace = Pace {
     pulse: ms(250),
-    period: [ms(250), secs(2), secs(3), ms(2500), ms(2500)],
+    period: [ms(250), secs(2), secs(4), ms(4500), secs(4)],
     patience: [
         Patience { least: ms(300), most: ms(700) },
         Patience { least: ms(500), most: ms(1200) },
@@ -185,12 +185,30 @@ impl Pace {
         self.period[sort as usize]
     }
 
-    /// RFC 6298's formula, between the bounds of the kind.
-    pub(crate) fn timeout(&self, sort: Sort, smoothed: Option<(Duration, Duration)>) -> Duration {
+    /// RFC 6298's formula, between the bounds of the kind. While echoes take `round_trip` because some
+    /// queue is full, what needs several round trips gets them on top; echoes do not, since they are
+    /// what a silence is judged by, and their late answers count anyway.
+    pub(crate) fn timeout(
+        &self,
+        sort: Sort,
+        smoothed: Option<(Duration, Duration)>,
+        round_trip: Duration,
+    ) -> Duration {
         let Patience { least, most } = self.patience[sort as usize];
-        smoothed.map_or(most, |(mean, deviation)| (mean + 4 * deviation + ms(50)).clamp(least, most))
+        let usual =
+            smoothed.map_or(most, |(mean, deviation)| (mean + 4 * deviation + ms(50)).clamp(least, most));
+        let queued =
+            if sort == Sort::Echo || round_trip < QUEUED { Duration::ZERO } else { round_trip * ROUND_TRIPS };
+        usual + queued.min(QUEUED_MOST)
     }
 }
+
+/// Round trips from here on are a full queue's, not a distance's: half way around the world and back
+/// takes 250 ms.
+const QUEUED: Duration = ms(300);
+/// Name, connection, greeting and page.
+const ROUND_TRIPS: u32 = 4;
+const QUEUED_MOST: Duration = secs(8);
 
 /// Failures in a row after which a target is dead: four lost packets are chance once in 160,000 times
 /// at 5 %; two more where the line is known to lose; TCP's own repeats make three enough.

@@ -75,7 +75,7 @@ impl Watch {
     fn ask(&mut self, place: usize, actions: &mut Vec<Action>) {
         let numbers = self.pace();
         let track = &mut self.tracks[place];
-        let timeout = numbers.timeout(track.sort, track.smoothed());
+        let timeout = numbers.timeout(track.sort, track.smoothed(), self.round_trip);
         track.asked = Some(self.now);
         self.allowance.spend(cost(track.sort, track.target.family));
         let probe = self.flight.launch(self.now, place, timeout);

@@ -35,4 +35,10 @@ impl Settings {
     pub const fn with_tempo(self, tempo: Tempo) -> Self {
         Self { tempo, ..self }
     }
+
+    /// The same line, with counters that tell of it or not.
+    #[must_use]
+    pub const fn with_counters(self, counters_tell: bool) -> Self {
+        Self { counters_tell, ..self }
+    }
 }

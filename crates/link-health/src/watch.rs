@@ -11,6 +11,7 @@ use std::time::Duration;
 use sysio::Monotonic;
 
 use crate::bytes::{Allowance, cost};
+use crate::classify::Finding;
 use crate::flight::{Fate, Flight};
 use crate::loss::Loss;
 use crate::pace::{BLIND, LATE, Pace, STALL, Sort};
@@ -60,6 +61,12 @@ pub struct Watch {
     pub(crate) life: Monotonic,
     /// When a probe was answered last, or we began to look.
     pub(crate) answer: Monotonic,
+    /// Of the last echoes, weighted towards the newest.
+    pub(crate) round_trip: Duration,
+    /// What the targets say, until one of them says something else.
+    pub(crate) finding: Option<Finding>,
+    /// The last count of losses: counting is not worth repeating at every packet.
+    pub(crate) counted: Option<(Monotonic, Option<f64>)>,
     /// Somebody told us to look.
     pub(crate) alarmed: bool,
     /// Waves sent in this silence, and when the next one goes.
@@ -98,6 +105,9 @@ impl Watch {
             now: start,
             life: start,
             answer: start,
+            round_trip: Duration::ZERO,
+            finding: None,
+            counted: None,
             alarmed: false,
             waves: 0,
             next_wave: start,
@@ -197,13 +207,17 @@ impl Watch {
     /// A line that is fresh: all that was known of it is forgotten.
     fn begin(&mut self, actions: &mut Vec<Action>) {
         self.flight.clear();
-        self.loss.clear();
+        self.recount();
         self.tracks.iter_mut().for_each(Track::forget);
         self.say(State::Unknown, crate::words::FRESH.to_owned(), actions);
         (self.life, self.answer, self.told) = (self.now, self.now, self.now);
         (self.waves, self.alarmed, self.better) = (0, false, None);
         for sort in Sort::ALL {
             let period = self.pace().period(sort);
+            // What is asked every few hours must come up although calls end more often.
+            if self.is_metered() && !sort.is_packet() && self.due[sort as usize] != Monotonic::default() {
+                continue;
+            }
             self.due[sort as usize] = self.now + period / 2 + self.phase(period / 2, sort as u64);
         }
         self.dead_due = self.now + self.pace().dead;
@@ -212,10 +226,18 @@ impl Watch {
 
     /// Asks everybody, or those who cost little when that is all there is money for.
     pub(crate) fn look_everywhere(&mut self) {
-        let price: u64 = self.tracks.iter().map(|t| cost(t.sort, t.target.family)).sum();
-        let scope =
-            if self.is_metered() && !self.allowance.has(2 * price) { Scope::Cheap } else { Scope::All };
-        self.doubt_about(scope);
+        let price = |scope: Scope| {
+            let asked = self.tracks.iter().filter(|t| scope.includes(t));
+            asked.map(|t| cost(t.sort, t.target.family)).sum::<u64>()
+        };
+        if !self.is_metered() || self.allowance.has(2 * price(Scope::All)) {
+            self.doubt_about(Scope::All);
+        } else if self.allowance.has(2 * price(Scope::Cheap)) {
+            self.doubt_about(Scope::Cheap);
+        } else {
+            // Two echoes have to do.
+            self.alarmed = self.verdict.state != State::Down;
+        }
     }
 
     pub(crate) fn doubt_about(&mut self, scope: Scope) {
@@ -233,7 +255,6 @@ impl Watch {
 
     fn ended(&mut self, probe: u64, outcome: Outcome) {
         let now = self.now;
-        let loss = self.loss_percent().unwrap_or_default();
         let Some(sent) = self.flight.find(probe) else { return };
         let (before, at, place) = (sent.fate, sent.at, sent.track);
         let answered = matches!(outcome, Outcome::Answered { .. });
@@ -270,22 +291,18 @@ impl Watch {
         if matches!(failure, Failure::Wrong(_)) {
             self.alive();
         }
-        self.failed(probe, place, at, failure, code, loss);
+        self.failed(probe, place, at, failure, code);
     }
 
-    fn failed(
-        &mut self,
-        probe: u64,
-        place: usize,
-        at: Monotonic,
-        failure: Failure,
-        code: Option<u16>,
-        loss: f64,
-    ) {
+    fn failed(&mut self, probe: u64, place: usize, at: Monotonic, failure: Failure, code: Option<u16>) {
         let down = self.verdict.state == State::Down;
+        let loss = self.loss_percent().unwrap_or_default();
         let track = &mut self.tracks[place];
-        let was = track.life;
+        let (was, same) = (track.life, track.failure == failure);
         track.bad(self.now, failure, code, loss);
+        if track.life != was || (was == Life::Dead && !same) {
+            self.finding = None;
+        }
         let sort = track.sort;
         if sort.is_packet() && !down {
             self.loss.add(probe, at, place, true);
@@ -306,7 +323,14 @@ impl Watch {
         late: bool,
     ) {
         let track = &mut self.tracks[place];
+        let was = track.life;
         track.good(self.now, at, latency, code, late);
+        if track.life != was {
+            self.finding = None;
+        }
+        if track.sort == Sort::Echo {
+            self.round_trip = (self.round_trip + latency) / 2;
+        }
         if late {
             self.loss.redeem(probe);
         } else if track.sort.is_packet() && self.verdict.state != State::Down {
@@ -354,7 +378,7 @@ impl Watch {
             self.tracks.push(kept.unwrap_or_else(|| Track::new(target)));
         }
         self.flight.renumber(|place| places.get(place).copied().flatten());
-        self.loss.clear();
+        self.recount();
         if fresh && self.link {
             self.look_everywhere();
         }
@@ -363,9 +387,8 @@ impl Watch {
     /// Results that should be here and are not.
     fn expire(&mut self) {
         while let Some(sent) = self.flight.overdue(self.now) {
-            let loss = self.loss_percent().unwrap_or_default();
             self.told = self.now;
-            self.failed(sent.id, sent.track, sent.at, Failure::Silent, None, loss);
+            self.failed(sent.id, sent.track, sent.at, Failure::Silent, None);
         }
         self.flight.forget_old(self.now);
     }
@@ -379,7 +402,22 @@ impl Watch {
         }
     }
 
-    pub(crate) fn loss_percent(&self) -> Option<f64> {
-        self.loss.percent(self.now, |place| self.tracks.get(place).is_some_and(|t| t.life != Life::Dead))
+    /// Loss in percent, half a second old at most.
+    pub(crate) fn loss_percent(&mut self) -> Option<f64> {
+        const OFTEN: Duration = Duration::from_millis(500);
+        if let Some((_, loss)) = self.counted.filter(|(at, _)| self.now.since(*at) < OFTEN) {
+            return loss;
+        }
+        self.loss.forget_before(self.now - self.pace().loss_window);
+        let counts = |place: usize| self.tracks.get(place).is_some_and(|t| t.life != Life::Dead);
+        let loss = self.loss.percent(self.now, counts);
+        self.counted = Some((self.now, loss));
+        loss
+    }
+
+    /// Nothing that was counted or found is true any more.
+    pub(crate) fn recount(&mut self) {
+        self.loss.clear();
+        (self.finding, self.counted) = (None, None);
     }
 }

@@ -15,13 +15,17 @@ pub fn read(root: &Root, now: Monotonic) -> Wired {
 }
 
 /// A snapshot that is missing, old or broken says nothing; one without a wired line says that there
-/// is none that works.
+/// is none that works. A line that is up may carry nothing: where probes have found that out, their
+/// word counts.
 fn judge(verdict: &Verdict) -> Wired {
     let Some(links) = verdict.fresh().and_then(|document| document.fields.get("links")) else {
         return Wired::Unknown;
     };
     let Some(links) = links.as_array() else { return Wired::Unknown };
-    let up = |link: &Value| link["kind"] == "wired" && link["state"] == "up";
+    let up = |link: &Value| {
+        let usable = link["usable"].as_bool().unwrap_or_else(|| link["state"] == "up");
+        link["kind"] == "wired" && usable
+    };
     if links.iter().any(up) { Wired::Up } else { Wired::Down }
 }
 
@@ -37,12 +41,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_wired_line_that_is_up_counts() {
+    fn only_a_wired_line_that_carries_something_counts() {
         assert_eq!(said(&json!([{"kind": "wired", "state": "up"}])), Wired::Up);
         assert_eq!(
             said(&json!([{"kind": "wired", "state": "down"}, {"kind": "cellular", "state": "up"}])),
             Wired::Down
         );
+        assert_eq!(said(&json!([{"kind": "wired", "state": "up", "usable": false}])), Wired::Down);
+        assert_eq!(said(&json!([{"kind": "wired", "state": "partial", "usable": true}])), Wired::Up);
         assert_eq!(said(&json!([])), Wired::Down);
         assert_eq!(said(&json!(null)), Wired::Unknown);
         assert_eq!(judge(&Verdict::Missing), Wired::Unknown);

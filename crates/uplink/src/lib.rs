@@ -99,7 +99,7 @@ impl Uplink {
     /// If the kernel gives no netlink socket.
     pub fn new(root: &Root, settings: Settings) -> Result<Self, Error> {
         let boot_id = snapshot::boot_id(root).map_err(Error::BootId)?;
-        let targets = targets::targets(&settings.targets);
+        let targets = targets(&settings.targets);
         let wired = link_health::Settings::wired();
         let mut cellular = link_health::Settings::cellular();
         if !settings.metered {

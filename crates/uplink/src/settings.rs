@@ -1,5 +1,6 @@
 //! The owner's configuration as far as lines are concerned.
 
+use crate::targets::{resolvers, targets};
 use config::{Config, Mode, ProbeTarget};
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -62,7 +63,12 @@ pub fn load_settings(slice: &Path) -> Settings {
         Mode::Backup => Settings::backup(lan),
         Mode::Gateway => Settings::gateway(lan),
     };
-    Settings { targets: uplink.targets, metered: metered.metered, costs: metered, ..by_mode }
+    let mut last_resort_dns = resolvers(&targets(&uplink.targets));
+    // Everybody has IPv4, and libc asks the first three only.
+    last_resort_dns.sort_by_key(IpAddr::is_ipv6);
+    let failback_hold = uplink.failback_hold.duration();
+    let (targets, costs_money) = (uplink.targets, metered.metered);
+    Settings { targets, metered: costs_money, costs: metered, failback_hold, last_resort_dns, ..by_mode }
 }
 
 #[cfg(test)]
@@ -73,8 +79,26 @@ mod tests {
     fn the_mode_decides_whose_traffic_follows_the_line_in_use() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("uplink.toml");
-        assert_eq!(load_settings(&path), Settings::backup("eth0"));
-        std::fs::write(&path, "[network]\nmode = \"gateway\"\nlan-interface = \"end0\"\n").unwrap();
-        assert_eq!(load_settings(&path), Settings::gateway("end0"));
+        assert_eq!(load_settings(&path).mode, Mode::Backup);
+        let text =
+            "[network]\nmode = \"gateway\"\nlan-interface = \"end0\"\n[uplink]\nfailback-hold-seconds = 60\n";
+        std::fs::write(&path, text).unwrap();
+        let settings = load_settings(&path);
+        assert_eq!((settings.mode, settings.lan.as_str()), (Mode::Gateway, "end0"));
+        assert_eq!(settings.failback_hold, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn public_resolvers_of_the_targets_are_the_last_resort() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("uplink.toml");
+        assert!(load_settings(&path).last_resort_dns[0].is_ipv4());
+        let text = "[uplink]\ntargets = [\"dns 2001:db8::53\", \"icmp 192.0.2.1\", \"dns 192.0.2.53\"]\n";
+        std::fs::write(&path, text).unwrap();
+        let servers = load_settings(&path).last_resort_dns;
+        assert_eq!(
+            servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["192.0.2.53", "2001:db8::53"]
+        );
     }
 }

@@ -1,8 +1,12 @@
 //! Values of the network.
 
-use super::{Fault, TextValue};
+use super::dialling::seconds;
+use super::{Fault, Faults, TextValue, Value};
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::DeValue;
 
 /// Name of the appliance: one label (RFC 1123, 2.1; RFC 1035, 2.3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,5 +249,39 @@ impl TextValue for OpenPort {
 
     fn text(&self) -> String {
         self.to_string()
+    }
+}
+
+/// How long the wired line must have been good before it is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailbackHold(u32);
+
+impl FailbackHold {
+    /// Shortest: a router that restarts answers for a moment and is gone again.
+    pub const SHORTEST: u32 = 5;
+    /// Longest: an hour on the line that costs money is enough for every wired line to prove itself.
+    pub const LONGEST: u32 = 3600;
+
+    /// As a duration.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.0.into())
+    }
+}
+
+impl Default for FailbackHold {
+    fn default() -> Self {
+        Self(30)
+    }
+}
+
+impl Value for FailbackHold {
+    const SECRET: bool = false;
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Faults> {
+        seconds(value, Self::SHORTEST, Self::LONGEST).map(Self)
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(self.0.to_string())
     }
 }

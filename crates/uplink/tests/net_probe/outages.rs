@@ -1,9 +1,7 @@
 //! The real daemon over a house's line that fails in whole or in part.
 
-mod world;
-
+use crate::world::World;
 use std::time::Duration;
-use world::World;
 
 /// The budget for a hard outage.
 const HARD: Duration = Duration::from_secs(2);
@@ -36,11 +34,13 @@ fn a_part_that_fails_is_named() {
         ("http", "tcp dport 80 drop"),
         ("tls", "tcp dport 443 drop"),
         ("ipv6", "meta nfproto ipv6 drop"),
+        ("ipv4", "meta nfproto ipv4 drop"),
     ] {
         world.fault(rule);
         let took = world.until("partial", Some(part));
         assert!(took <= PARTIAL + SLACK, "{part}: {took:?}");
         world.heal();
-        world.until("up", None);
+        let back = world.until("up", None);
+        println!("{part}: named after {took:?}, over after {back:?}");
     }
 }

@@ -12,9 +12,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use testnet::Namespace;
 
-pub const BOOT: &str = "11111111-2222-3333-4444-555555555555";
+pub(crate) const BOOT: &str = "11111111-2222-3333-4444-555555555555";
 /// Everything here answers at once; this is for a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// How often a server looks whether it should end.
 const TURN: Duration = Duration::from_millis(50);
 /// A client that says nothing for so long is left alone.
@@ -23,7 +23,7 @@ const CLIENT: Duration = Duration::from_secs(5);
 /// How a server behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Manner {
+pub(crate) enum Manner {
     Right,
     /// Accepts and says nothing.
     Silent,
@@ -39,10 +39,10 @@ const MANNERS: [Manner; 5] = [Manner::Right, Manner::Silent, Manner::Portal, Man
 
 /// A manner that can change while servers run.
 #[derive(Debug, Clone, Default)]
-pub struct Dial(Arc<AtomicU8>);
+pub(crate) struct Dial(Arc<AtomicU8>);
 
 impl Dial {
-    pub fn set(&self, manner: Manner) {
+    pub(crate) fn set(&self, manner: Manner) {
         self.0.store(manner as u8, Ordering::SeqCst);
     }
 
@@ -53,7 +53,7 @@ impl Dial {
 
 /// Servers in a namespace; they end with the value.
 #[derive(Debug, Default)]
-pub struct Servers {
+pub(crate) struct Servers {
     end: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -69,7 +69,7 @@ impl Drop for Servers {
 
 impl Servers {
     /// Answers names at an address: `web-a.test` is operator a's, whatever else there is is not.
-    pub fn dns(&mut self, at: &Namespace, address: &str, dial: &Dial) {
+    pub(crate) fn dns(&mut self, at: &Namespace, address: &str, dial: &Dial) {
         let to = SocketAddr::new(address.parse().unwrap(), 53);
         let socket = at.run(move || UdpSocket::bind(to).unwrap());
         socket.set_read_timeout(Some(TURN)).unwrap();
@@ -86,7 +86,13 @@ impl Servers {
     }
 
     /// A stream server at a port of every address.
-    pub fn stream(&mut self, at: &Namespace, port: u16, dial: &Dial, serve: fn(&mut TcpStream, Manner)) {
+    pub(crate) fn stream(
+        &mut self,
+        at: &Namespace,
+        port: u16,
+        dial: &Dial,
+        serve: fn(&mut TcpStream, Manner),
+    ) {
         let listener = at.run(move || TcpListener::bind(("::", port)).unwrap());
         listener.set_nonblocking(true).unwrap();
         let (end, dial) = (Arc::clone(&self.end), dial.clone());
@@ -109,7 +115,7 @@ impl Servers {
 }
 
 /// The pages the tests ask for.
-pub fn web(stream: &mut TcpStream, manner: Manner) {
+pub(crate) fn web(stream: &mut TcpStream, manner: Manner) {
     if manner == Manner::Odd {
         return;
     }
@@ -129,7 +135,7 @@ pub fn web(stream: &mut TcpStream, manner: Manner) {
 }
 
 /// A TLS server that has nothing to offer: an alert is an answer, too.
-pub fn tls(stream: &mut TcpStream, manner: Manner) {
+pub(crate) fn tls(stream: &mut TcpStream, manner: Manner) {
     let mut hello = [0; 1024];
     let length = stream.read(&mut hello).unwrap_or(0);
     match manner {
@@ -176,19 +182,19 @@ fn dns_answer(question: &[u8], manner: Manner) -> Option<Vec<u8>> {
 }
 
 /// The appliance, the house's router and what lies behind.
-pub struct World {
-    pub pi: Namespace,
-    pub router: Namespace,
-    pub net: Namespace,
-    pub dir: tempfile::TempDir,
-    pub dns: Dial,
-    pub web: Dial,
-    pub tls: Dial,
+pub(crate) struct World {
+    pub(crate) pi: Namespace,
+    pub(crate) router: Namespace,
+    pub(crate) net: Namespace,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) dns: Dial,
+    pub(crate) web: Dial,
+    pub(crate) tls: Dial,
     servers: Servers,
 }
 
 /// Three operators, every kind, both families; what the built-in list has, in small.
-pub const TARGETS: &str = r#"
+pub(crate) const TARGETS: &str = r#"
     "icmp 192.0.2.1 operator=a", "icmp 192.0.2.2 operator=b", "icmp 192.0.2.3 operator=c",
     "icmp 2001:db8:1::1 operator=a", "icmp 2001:db8:1::2 operator=b", "icmp 2001:db8:1::3 operator=c",
     "dns 192.0.2.1 operator=a", "dns 192.0.2.2 operator=b", "dns 192.0.2.3 operator=c",
@@ -200,8 +206,12 @@ pub const TARGETS: &str = r#"
 "#;
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (pi, router, net) = (Namespace::new(), Namespace::new(), Namespace::new());
+        for namespace in [&pi, &router, &net] {
+            // Link-local addresses count at once; nothing here has two of them.
+            namespace.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0");
+        }
         pi.cable("eth0", &router, "lan0");
         router.cable("wan0", &net, "isp0");
         for line in [
@@ -237,6 +247,7 @@ impl World {
         std::fs::write(dir.path().join("proc/sys/kernel/random/boot_id"), format!("{BOOT}\n")).unwrap();
         let (dns, web, tls, servers) = Default::default();
         let mut world = Self { pi, router, net, dir, dns, web, tls, servers };
+        world.heal();
         world.serve();
         world.plug();
         world.configure(TARGETS);
@@ -256,29 +267,31 @@ impl World {
     }
 
     /// What DHCP and router advertisements give the appliance.
-    pub fn plug(&self) {
+    pub(crate) fn plug(&self) {
         self.pi.sh("ip addr add 192.168.178.2/24 dev eth0");
         self.pi.sh("ip addr add 2001:db8:a::2/64 dev eth0 nodad");
         self.pi.sh("ip route add default via 192.168.178.1 dev eth0 metric 1024 proto dhcp");
         self.pi.sh("ip -6 route add default via 2001:db8:a::1 dev eth0 metric 1024 proto ra");
     }
 
-    pub fn configure(&self, targets: &str) {
+    pub(crate) fn configure(&self, targets: &str) {
         let text = format!("[uplink]\ntargets = [{targets}]\n");
         std::fs::write(self.dir.path().join("run/failberry/config/uplink.toml"), text).unwrap();
     }
 
     /// Everything from the house that matches is handled so, where the operators are.
-    pub fn fault(&self, rule: &str) {
+    pub(crate) fn fault(&self, rule: &str) {
         self.net.sh(&format!("nft add rule inet f in iifname isp0 {rule}"));
     }
 
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.net.sh("nft flush chain inet f in");
+        // What routers say to each other is no part of any fault.
+        self.net.sh("nft add rule inet f in icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept");
     }
 
     /// The router answers for the whole world: its own web page, its own names.
-    pub fn gateway_answers_for_all(&mut self) {
+    pub(crate) fn gateway_answers_for_all(&mut self) {
         self.web.set(Manner::Portal);
         let router = &self.router;
         let own = Dial::default();
@@ -296,7 +309,7 @@ impl World {
         }
     }
 
-    pub fn daemon(&self) -> Running {
+    pub(crate) fn daemon(&self) -> Running {
         let root = self.dir.path().to_owned();
         self.pi.run(move || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_uplink"));
@@ -304,32 +317,36 @@ impl World {
         })
     }
 
-    pub fn snapshot(&self) -> Option<Value> {
+    pub(crate) fn snapshot(&self) -> Option<Value> {
         read(&self.dir.path().join("run/failberry/uplink.json"))
     }
 
     /// A line as the snapshot has it.
-    pub fn line(&self, name: &str) -> Option<Value> {
+    pub(crate) fn line(&self, name: &str) -> Option<Value> {
         self.snapshot()?["links"].as_array()?.iter().find(|l| l["name"] == name).cloned()
     }
 
     /// Waits until the wired line is in a state; how long that took.
-    pub fn until(&self, state: &str, part: Option<&str>) -> Duration {
+    pub(crate) fn until(&self, state: &str, part: Option<&str>) -> Duration {
         let started = Instant::now();
         let want = part.map_or(Value::Null, Value::from);
-        within(SOON, &format!("{state} {part:?}: {:?}", self.line("wired")), || {
-            self.line("wired").filter(|l| l["state"] == state && l["part"] == want)
-        });
+        while !self.line("wired").is_some_and(|l| l["state"] == state && l["part"] == want) {
+            if started.elapsed() > SOON {
+                let line = self.line("wired").unwrap_or_default();
+                panic!("not {state} {part:?} but {} {}: {}", line["state"], line["part"], line["reason"]);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         started.elapsed()
     }
 }
 
-pub fn read(path: &Path) -> Option<Value> {
+pub(crate) fn read(path: &Path) -> Option<Value> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 /// The daemon; it ends with the value.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -339,7 +356,7 @@ impl Drop for Running {
 }
 
 /// Looks until there is something, or fails.
-pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + limit;
     loop {
         if let Some(found) = look() {
@@ -351,6 +368,6 @@ pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T
 }
 
 /// An address as tests write it.
-pub fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
