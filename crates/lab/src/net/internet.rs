@@ -66,7 +66,7 @@ struct Page {
 /// Resolvers on their public addresses: developers.cloudflare.com/1.1.1.1/ip-addresses,
 /// developers.google.com/speed/public-dns/docs/using, quad9.net/service/service-addresses-and-features.
 /// The pages' servers have documentation addresses: only their names are documented.
-pub const HOSTS: [Host; 11] = [
+pub const HOSTS: [Host; 12] = [
     Host {
         names: &["one.one.one.one", "cloudflare-dns.com"],
         operator: "cloudflare",
@@ -121,6 +121,8 @@ pub const HOSTS: [Host; 11] = [
         ipv4: &["192.0.2.106"],
         ipv6: &["2001:db8::106"],
     },
+    // What the appliance asks name servers for (RFC 2606 keeps the name).
+    Host { names: &["example.com"], operator: "iana", ipv4: &["192.0.2.107"], ipv6: &["2001:db8::107"] },
     Host { names: &["web.test"], operator: "web", ipv4: &["192.0.2.80"], ipv6: &[] },
     Host { names: &["web6.test"], operator: "web", ipv4: &[], ipv6: &["2001:db8::80"] },
 ];
