@@ -3,11 +3,13 @@
 mod dialling;
 mod modem;
 mod network;
+mod notify;
 mod text;
 
 pub use dialling::{Auth, DialMode, IdleHangup, Imei, PdpType, UsbPath};
 pub use modem::{Apn, DialNumber, Pin};
 pub use network::{Cidr, Hostname, InterfaceName, Mode, OpenPort, Protocol};
+pub use notify::{HostPort, MailAddress, MailSecurity, MailServer, MetricPrefix, MinSeverity, Wait, WebUrl};
 pub use text::{Secret, Text};
 
 use std::ops::Range;
