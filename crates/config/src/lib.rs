@@ -18,9 +18,10 @@ pub use check::{MAX_BYTES, parse};
 pub use example::example;
 pub use problem::{LoadError, Problem};
 pub use schema::{Key, SectionInfo};
-pub use sections::{Config, Modem, Network, SECTIONS, System};
+pub use sections::{Config, Metrics, Modem, Network, Notify, SECTIONS, System};
 pub use slice::{SLICE_DIR, daemons, load, load_slice, slice, slice_name};
 pub use values::{
-    Apn, Auth, Cidr, DialMode, DialNumber, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort,
-    PdpType, Pin, Protocol, Secret, Text, UsbPath,
+    Apn, Auth, Cidr, DialMode, DialNumber, HostPort, Hostname, IdleHangup, Imei, InterfaceName, MailAddress,
+    MailSecurity, MailServer, MetricPrefix, MinSeverity, Mode, OpenPort, PdpType, Pin, Protocol, Secret,
+    Text, UsbPath, Wait, WebUrl,
 };
