@@ -88,8 +88,8 @@ section! {
         ntfy_token "ntfy-token": Option<Secret<Text>> = None, like "\"tk_x\"";
         /// Incoming webhook of Slack, Mattermost, Rocket.Chat and the like.
         slack "slack": Option<Secret<WebUrl>> = None, like "\"https://hooks.slack.com/services/T0/B0/x\"";
-        /// Mail server: smtp://user@host:587 (STARTTLS), smtps://user@host:465, or without any login
-        /// and encryption smtp-plain://host:25.
+        /// Mail server. Before the :// stands smtp for STARTTLS, smtps for TLS from the start, or
+        /// smtp-plain for a server without login and encryption.
         smtp "smtp": Option<MailServer> = None, like "\"smtp://me@mail.example.org:587\"";
         /// Password for the mail server.
         smtp_password "smtp-password": Option<Secret<Text>> = None, like "\"password\"";

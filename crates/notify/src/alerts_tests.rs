@@ -184,7 +184,8 @@ proptest! {
     ) {
         let mut m = machine();
         let mut moments: Vec<u64> = Vec::new();
-        let mut known: std::collections::BTreeMap<Key, bool> = std::collections::BTreeMap::new();
+        let mut known: BTreeMap<Key, bool> = BTreeMap::new();
+        let mut blind = false;
         let quiet = vec![says("a", &[]), says("b", &[])];
         let after = std::iter::repeat_n(quiet, 1000);
         for (n, all) in history.into_iter().chain(after).enumerate() {
@@ -198,7 +199,11 @@ proptest! {
                 moments.push(at);
                 let within = moments.iter().filter(|m| at - **m < WINDOW.as_secs()).count();
                 prop_assert!(within <= MOST, "{within} messages within the window at {at}");
-                prop_assert_eq!(notice.more, 0);
+                // A summary that only counts some hides their names: then only the rate can be checked.
+                blind |= notice.more > 0;
+                if blind {
+                    continue;
+                }
                 for item in notice.into_items().0 {
                     let key = (item.daemon.clone(), item.condition.clone());
                     match item.kind {
@@ -211,7 +216,7 @@ proptest! {
             }
         }
         // All quiet for more than an hour: every alert that went out has its recovery.
-        prop_assert!(known.values().all(|open| !open), "{known:?}");
+        prop_assert!(blind || known.values().all(|open| !open), "{known:?}");
         prop_assert!(m.told().is_empty() && m.held().items.is_empty());
     }
 }

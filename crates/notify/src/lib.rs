@@ -7,9 +7,19 @@
 pub mod alerts;
 pub mod channel;
 pub mod courier;
+pub mod daemon;
 pub mod deliver;
+pub mod events;
+pub mod hooks;
 pub mod notice;
 pub mod outbox;
 pub mod outgoing;
 pub mod settings;
+pub mod status;
 pub mod store;
+pub mod trial;
+
+/// Its name in unit, snapshot and requests.
+pub const NAME: &str = "notify";
+/// Its version in the snapshot.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

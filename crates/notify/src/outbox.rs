@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use snapshot::Severity;
 use sysio::Monotonic;
 
-use crate::notice::{Channel, Item, Message, Notice, Stamp};
+use crate::notice::{Channel, Message, Notice, Stamp};
 
 /// More messages than this are folded together.
 pub const MOST: usize = 64;
@@ -144,15 +143,15 @@ impl Outbox {
         true
     }
 
-    /// The next try, if one is due; it is under way from here on.
-    pub fn take(&mut self, now: Monotonic) -> Option<(Channel, Message)> {
+    /// The next try on a channel that may be used now, if one is due; it is under way from here on.
+    pub fn take(&mut self, now: Monotonic, may: impl Fn(Channel) -> bool) -> Option<(Channel, Message)> {
         if self.flying.is_some() {
             return None;
         }
         let mut due: Vec<(Monotonic, Channel)> = self
             .lanes
             .iter()
-            .filter(|(channel, lane)| lane.next <= now && self.has_work(**channel))
+            .filter(|(channel, lane)| lane.next <= now && may(**channel) && self.has_work(**channel))
             .map(|(channel, lane)| (lane.next, *channel))
             .collect();
         due.sort();
@@ -209,12 +208,12 @@ impl Outbox {
         }
     }
 
-    /// When the next try is due.
-    pub fn next_deadline(&self) -> Option<Monotonic> {
+    /// When the next try is due on a channel that may be used now.
+    pub fn next_deadline(&self, may: impl Fn(Channel) -> bool) -> Option<Monotonic> {
         if self.flying.is_some() {
             return None;
         }
-        let due = self.lanes.iter().filter(|(channel, _)| self.has_work(**channel));
+        let due = self.lanes.iter().filter(|(channel, _)| may(**channel) && self.has_work(**channel));
         due.map(|(_, lane)| lane.next).min()
     }
 
@@ -224,11 +223,6 @@ impl Outbox {
         let lanes = self.lanes.iter().filter(|(channel, lane)| late(lane) && self.has_work(**channel));
         lanes.map(|(channel, lane)| (*channel, lane.last_error.clone().unwrap_or_default())).collect()
     }
-
-    /// The worst of what waits.
-    pub fn worst(&self) -> Option<Severity> {
-        self.messages.iter().map(|m| m.notice.severity).max()
-    }
 }
 
 /// Doubles with each failure; up to a quarter more by chance, so that many appliances do not come at
@@ -237,11 +231,6 @@ fn pause(failures: u32, retry_after: Option<u64>, jitter: f64) -> Duration {
     let doubled = PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
     let asked = Duration::from_secs(retry_after.unwrap_or(0)).min(LONGEST_PAUSE);
     doubled.max(asked).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
-}
-
-/// Items of all messages, oldest first; for tests and the page.
-pub fn items(messages: &[Message]) -> Vec<Item> {
-    messages.iter().flat_map(|m| m.notice.clone().into_items().0).collect()
 }
 
 #[cfg(test)]

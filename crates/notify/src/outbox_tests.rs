@@ -1,7 +1,12 @@
 use super::*;
 use crate::notice::Kind;
 use proptest::prelude::*;
+use snapshot::Severity;
 use std::collections::{BTreeMap, BTreeSet};
+
+fn any(_: Channel) -> bool {
+    true
+}
 
 const BOTH: [Channel; 2] = [Channel::Webhook, Channel::Mail];
 
@@ -22,11 +27,11 @@ fn a_message_stays_until_every_channel_has_it() {
     let mut q = outbox(&BOTH);
     q.push(Stamp::default(), notice(1));
     let now = Monotonic::from_secs(1);
-    let (first, message) = q.take(now).unwrap();
-    assert!(q.take(now).is_none(), "one try at a time");
+    let (first, message) = q.take(now, any).unwrap();
+    assert!(q.take(now, any).is_none(), "one try at a time");
     assert!(q.outcome(now, Outcome::Accepted, 0.0));
     assert_eq!(q.messages().len(), 1);
-    let (second, same) = q.take(now).unwrap();
+    let (second, same) = q.take(now, any).unwrap();
     assert_ne!(first, second);
     assert_eq!(message.id, same.id);
     q.outcome(now, Outcome::Accepted, 0.0);
@@ -40,10 +45,10 @@ fn tries_go_on_for_ever_and_ever_slower() {
     let mut now = Monotonic::default();
     let mut pauses = Vec::new();
     for _ in 0..40 {
-        let due = q.next_deadline().unwrap();
+        let due = q.next_deadline(any).unwrap();
         pauses.push(due.since(now).as_secs());
         now = now.max(due);
-        q.take(now).unwrap();
+        q.take(now, any).unwrap();
         q.outcome(now, failed(), 0.0);
     }
     assert_eq!(&pauses[..5], [0, 5, 10, 20, 40]);
@@ -57,13 +62,13 @@ fn a_switch_of_the_line_brings_the_next_try_forward() {
     q.push(Stamp::default(), notice(1));
     let now = Monotonic::default();
     for _ in 0..8 {
-        let at = q.next_deadline().unwrap();
-        q.take(at).unwrap();
+        let at = q.next_deadline(any).unwrap();
+        q.take(at, any).unwrap();
         q.outcome(at, failed(), 0.5);
     }
-    assert!(q.next_deadline().unwrap() > now + Duration::from_secs(600));
+    assert!(q.next_deadline(any).unwrap() > now + Duration::from_secs(600));
     q.kick(now);
-    assert_eq!(q.next_deadline(), Some(now + AFTER_SWITCH));
+    assert_eq!(q.next_deadline(any), Some(now + AFTER_SWITCH));
 }
 
 #[test]
@@ -79,8 +84,8 @@ fn one_message_nobody_wants_does_not_stop_the_others() {
     (0..3).for_each(|n| q.push(Stamp::default(), notice(n)));
     let mut got = BTreeSet::new();
     for _ in 0..6 {
-        let at = q.next_deadline().unwrap();
-        let (_, message) = q.take(at).unwrap();
+        let at = q.next_deadline(any).unwrap();
+        let (_, message) = q.take(at, any).unwrap();
         let outcome = if message.notice.condition == "c0" {
             Outcome::Refused { why: "413".into() }
         } else {
@@ -110,12 +115,23 @@ fn what_is_too_much_is_folded_and_still_named() {
 fn what_is_on_its_way_is_not_folded() {
     let mut q = outbox(&[Channel::Slack]);
     q.push(Stamp::default(), notice(0));
-    let (_, flying) = q.take(Monotonic::default()).unwrap();
+    let (_, flying) = q.take(Monotonic::default(), any).unwrap();
     (1..200).for_each(|n| q.push(Stamp::default(), notice(n)));
     assert_eq!(q.messages()[0].id, flying.id);
     assert!(q.outcome(Monotonic::default(), Outcome::Accepted, 0.0));
     let told: u64 = q.messages().iter().map(|m| m.notice.count()).sum();
     assert_eq!(told, 199);
+}
+
+#[test]
+fn a_channel_that_must_wait_does_not_stop_another() {
+    let mut q = outbox(&BOTH);
+    q.push(Stamp::default(), notice(1));
+    let mail = |channel| channel == Channel::Mail;
+    assert_eq!(q.take(Monotonic::default(), mail).unwrap().0, Channel::Mail);
+    q.outcome(Monotonic::default(), Outcome::Accepted, 0.0);
+    assert!(q.take(Monotonic::default(), mail).is_none());
+    assert_eq!(q.next_deadline(mail), None, "no waiting for what may not be done");
 }
 
 #[test]
@@ -157,7 +173,7 @@ proptest! {
         let mut taken: BTreeMap<(Channel, String), u64> = BTreeMap::new();
         let mut named: BTreeMap<Channel, BTreeSet<String>> = BTreeMap::new();
         let mut attempt = |q: &mut Outbox, at: Monotonic, fate: u8| {
-            let Some((channel, message)) = q.take(at) else { return };
+            let Some((channel, message)) = q.take(at, any) else { return };
             let outcome = match fate {
                 0 | 1 => Outcome::Accepted,
                 2 => failed(),
@@ -178,7 +194,7 @@ proptest! {
                     pushed += 1;
                 }
                 Step::Try(fate) => {
-                    if let Some(at) = q.next_deadline() {
+                    if let Some(at) = q.next_deadline(any) {
                         now = now.max(at);
                         attempt(&mut q, now, fate);
                     }
@@ -188,7 +204,7 @@ proptest! {
             }
             kept = (q.messages().to_vec(), q.counter());
         }
-        while let Some(at) = q.next_deadline() {
+        while let Some(at) = q.next_deadline(any) {
             now = now.max(at);
             attempt(&mut q, now, 0);
         }

@@ -127,19 +127,19 @@ impl Outgoing {
         if self.more > 0 {
             lines.push(format!("- and {} more; the status page shows what is so now", self.more));
         }
-        lines.extend(self.when());
+        lines.push(self.when());
         if !self.condition.is_empty() {
             lines.push(format!("{} on {} ({})", self.condition, self.hostname, self.daemon));
         }
         lines.join("\n")
     }
 
-    fn when(&self) -> Option<String> {
+    fn when(&self) -> String {
         let ago = self.age_seconds.map(|age| overview::ago(age.saturating_mul(1000)));
         match (&self.time, ago) {
-            (Some(time), _) => Some(format!("Noticed at {time}.")),
-            (None, Some(ago)) => Some(format!("Noticed {ago} before this message; the clock was not set.")),
-            (None, None) => Some("Noticed before the last restart; the clock was not set.".to_owned()),
+            (Some(time), _) => format!("Noticed at {time}."),
+            (None, Some(ago)) => format!("Noticed {ago} before this message; the clock was not set."),
+            (None, None) => "Noticed before the last restart; the clock was not set.".to_owned(),
         }
     }
 }
@@ -180,7 +180,7 @@ pub(crate) mod tests {
         let now = Monotonic::from_secs(400);
         let told = |boot, at, unix| {
             let out = sender().dress(&message(boot, at), now, unix);
-            (out.time.clone(), out.age_seconds, out.when().unwrap())
+            (out.time.clone(), out.age_seconds, out.when())
         };
         let noticed = Some("2027-01-15T08:00:00Z".to_owned());
         // Set when it was noticed; set only now; never; noticed in a boot whose clock nobody knows.

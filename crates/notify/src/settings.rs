@@ -117,6 +117,16 @@ impl Target {
         }
     }
 
+    /// Whether a wrong clock would make it fail: certificates have dates.
+    pub fn needs_clock(&self) -> bool {
+        match self {
+            Self::Webhook { url, .. } | Self::Ntfy { url, .. } | Self::Slack { url } => {
+                url.starts_with("https:")
+            }
+            Self::Mail { security, .. } => *security != Security::Plain,
+        }
+    }
+
     /// What must never be seen in a log, a snapshot or an answer.
     pub fn secrets(&self) -> Vec<&str> {
         let all: [Option<&str>; 3] = match self {

@@ -43,8 +43,7 @@ fn compose(target: &Target, message: &Outgoing) -> Result<Message, String> {
     for to in to {
         builder = builder.to(Mailbox::new(None, address(to)?));
     }
-    let mut body = message.body();
-    body.push_str(&format!("\n\n{}\n", message.link));
+    let body = format!("{}\n\n{}\n", message.body(), message.link);
     builder
         .header(ContentType::TEXT_PLAIN)
         .header(ContentTransferEncoding::QuotedPrintable)

@@ -42,8 +42,11 @@ fn overview(evil: &str) -> Overview {
     Overview::at(&Root::at(dir.path()), "b", Monotonic::from_secs(101), None)
 }
 
+/// Name, labels, value.
+type Read = (String, Vec<(String, String)>, f64);
+
 /// A strict reader of the format's grammar; panics at what a Prometheus server would refuse.
-fn parse(page: &str) -> Vec<(String, Vec<(String, String)>, f64)> {
+fn parse(page: &str) -> Vec<Read> {
     assert!(page.ends_with('\n'));
     let (mut typed, mut current, mut samples) = (BTreeSet::new(), String::new(), Vec::new());
     for line in page.lines() {
@@ -67,7 +70,7 @@ fn parse(page: &str) -> Vec<(String, Vec<(String, String)>, f64)> {
     samples
 }
 
-fn sample(line: &str) -> (String, Vec<(String, String)>, f64) {
+fn sample(line: &str) -> Read {
     let end = line.find(['{', ' ']).unwrap();
     let (name, mut rest) = line.split_at(end);
     assert!(is_name(name), "{line}");
@@ -114,11 +117,7 @@ fn is_name(text: &str) -> bool {
     text.starts_with(letter) && text.chars().all(|c| letter(c) || c.is_ascii_digit())
 }
 
-fn value(
-    samples: &[(String, Vec<(String, String)>, f64)],
-    name: &str,
-    labels: &[(&str, &str)],
-) -> Option<f64> {
+fn value(samples: &[Read], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let has = |all: &[(String, String)]| {
         labels.iter().all(|(n, v)| all.iter().any(|(name, value)| name == n && value == v))
     };
