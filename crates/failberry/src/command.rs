@@ -8,7 +8,7 @@ use lexopt::Arg;
 use sysio::Root;
 
 use crate::request::{self, Request};
-use crate::{config_check, exit, import, incidents, modem, status};
+use crate::{config_check, exit, import, incidents, modem, notify, status};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -19,6 +19,7 @@ usage: failberry COMMAND
   redial               hang up and call again
   dial                 with modem.dial on-demand: call now, also while the wired line is up
   hangup               end the call, and make no other until the wired line fails again
+  notify test          send a test message by every configured way, and show what came of it
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
   modem                the stick: model, network, signal, link
   modem at 'AT+CSQ'    ask the stick something, also during the call; root only
@@ -57,6 +58,8 @@ pub enum Command {
         /// For programs.
         json: bool,
     },
+    /// Send a test message by every way.
+    NotifyTest(Root),
     /// Show the stick.
     Modem(Root),
     /// Ask the stick.
@@ -105,6 +108,7 @@ impl Command {
             ["redial"] => Self::Ask(root, Request::Redial),
             ["dial"] => Self::Ask(root, Request::Dial),
             ["hangup"] => Self::Ask(root, Request::HangUp),
+            ["notify", "test"] => Self::NotifyTest(root),
             ["modem"] => Self::Modem(root),
             ["modem", "at", command] => Self::ModemAt(root, (*command).to_owned()),
             ["modem", "at"] => return Err("modem at needs a command, such as 'AT+CSQ'".into()),
@@ -145,6 +149,7 @@ impl Command {
             Self::ConfigImport(root) => import::run(&root),
             Self::Ask(root, what) => request::run(&root, what),
             Self::Incidents { root, json } => incidents::run(&root, json),
+            Self::NotifyTest(root) => notify::test(&root),
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
             Self::ModemForgetPin(root) => modem::forget_pin(&root),
@@ -176,6 +181,7 @@ mod tests {
         {
             assert_eq!(parse(&[word]).unwrap(), Command::Ask(root.clone(), request));
         }
+        assert_eq!(parse(&["notify", "test"]).unwrap(), Command::NotifyTest(root.clone()));
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
         let root = Root::system();
         assert_eq!(parse(&["modem"]).unwrap(), Command::Modem(root.clone()));
@@ -204,6 +210,8 @@ mod tests {
             &["redial", "--yes"],
             &["dial", "112"],
             &["hangup", "--json"],
+            &["notify"],
+            &["notify", "test", "--json"],
             &["modem", "at"],
             &["modem", "at", "AT", "+CSQ"],
             &["modem", "disable-cdrom", "--json"],
