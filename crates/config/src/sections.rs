@@ -3,8 +3,13 @@
 
 use crate::schema::{section, sections};
 use crate::values::{
+<<<<<<< HEAD
     Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, FailbackHold, Group, Hostname, IdleHangup,
     Imei, InterfaceName, Mode, OpenPort, PdpType, Pin, ProbeTarget, Secret, Text, UsbPath, Who,
+=======
+    Apn, Auth, Cidr, DialMode, DialNumber, HostPort, Hostname, IdleHangup, Imei, InterfaceName, MailAddress,
+    MailServer, MetricPrefix, MinSeverity, Mode, OpenPort, PdpType, Pin, Secret, Text, UsbPath, Wait, WebUrl,
+>>>>>>> h/notify
 };
 
 section! {
@@ -64,6 +69,7 @@ section! {
 }
 
 section! {
+<<<<<<< HEAD
     /// How the lines to the internet are watched, and chosen.
     Uplink "uplink" for ["uplink"] {
         /// Whom to ask how a line is; this replaces the built-in list, so name several operators and
@@ -73,10 +79,46 @@ section! {
         /// How long the wired line must have been good before it is used again, 5 to 3600; longer by
         /// itself when it comes and goes.
         failback_hold "failback-hold-seconds": FailbackHold = FailbackHold::default(), like "30";
+=======
+    /// Who is told when something is wrong, and when it is well again. Several ways may be given.
+    Notify "notify" for ["notify"] {
+        /// What the messages call this appliance. Not set: its host name.
+        name "name": Option<Text> = None, like "\"holiday home\"";
+        /// Tell conditions of this severity and worse: "info", "warning" or "error".
+        min_severity "min-severity": MinSeverity = MinSeverity::default(), like "\"warning\"";
+        /// A warning must last so long before it is told, 0 to 3600; an error a sixth of it.
+        settle "settle-seconds": Wait<0, 3600, 60> = Wait::default(), like "60";
+        /// What was told must be gone so long before that is told, 0 to 3600.
+        recovered "recovered-seconds": Wait<0, 3600, 60> = Wait::default(), like "60";
+        /// Where condition pages are for links in messages. Not set: this appliance's status page.
+        pages "pages": Option<WebUrl> = None, like "\"http://failberry.lan/conditions\"";
+        /// A JSON document is sent here by POST; docs/notifications.md describes it.
+        webhook "webhook": Option<Secret<WebUrl>> = None, like "\"https://example.org/hook\"";
+        /// Sent to the webhook as bearer token.
+        webhook_token "webhook-token": Option<Secret<Text>> = None, like "\"token\"";
+        /// Key that signs what the webhook gets (HMAC-SHA256, header X-Failberry-Signature).
+        webhook_secret "webhook-secret": Option<Secret<Text>> = None, like "\"secret\"";
+        /// Address of an ntfy topic. Who knows a topic reads it: choose a name nobody guesses.
+        ntfy "ntfy": Option<Secret<WebUrl>> = None, like "\"https://ntfy.sh/topic\"";
+        /// Access token of ntfy, if the topic needs one.
+        ntfy_token "ntfy-token": Option<Secret<Text>> = None, like "\"tk_x\"";
+        /// Incoming webhook of Slack, Mattermost, Rocket.Chat and the like.
+        slack "slack": Option<Secret<WebUrl>> = None, like "\"https://hooks.slack.com/services/T0/B0/x\"";
+        /// Mail server. Before the :// stands smtp for STARTTLS, smtps for TLS from the start, or
+        /// smtp-plain for a server without login and encryption.
+        smtp "smtp": Option<MailServer> = None, like "\"smtp://me@mail.example.org:587\"";
+        /// Password for the mail server.
+        smtp_password "smtp-password": Option<Secret<Text>> = None, like "\"password\"";
+        /// Who gets mail.
+        mail_to "mail-to": Vec<MailAddress> = Vec::new(), like "[\"me@example.org\"]";
+        /// The sender of mail. Not set: the first of mail-to.
+        mail_from "mail-from": Option<MailAddress> = None, like "\"failberry@example.org\"";
+>>>>>>> h/notify
     }
 }
 
 section! {
+<<<<<<< HEAD
     /// What the cellular line may cost. What the appliance itself sends (its probes, SSH, dynamic DNS)
     /// is never cut off.
     Metered "metered" for ["netguard", "uplink"] {
@@ -101,3 +143,20 @@ section! {
 }
 
 sections! { system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered }
+=======
+    /// Numbers for a monitoring system. Prometheus finds them at /metrics of the status page.
+    Metrics "metrics" for ["notify", "statusd"] {
+        /// Answer /metrics on the status page's port, for the LAN.
+        prometheus "prometheus": bool = true, like "true";
+        /// A Graphite server that gets the same values in its plaintext protocol.
+        graphite "graphite": Option<HostPort> = None, like "\"graphite.lan:2003\"";
+        /// What the names of values at Graphite begin with.
+        prefix "prefix": MetricPrefix = MetricPrefix::default(), like "\"failberry\"";
+        /// Seconds between values for Graphite, 10 to 3600. None are sent while a metered line is the
+        /// active one.
+        interval "interval-seconds": Wait<10, 3600, 60> = Wait::default(), like "60";
+    }
+}
+
+sections! { system: System, modem: Modem, network: Network, notify: Notify, metrics: Metrics }
+>>>>>>> h/notify

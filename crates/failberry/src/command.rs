@@ -8,7 +8,11 @@ use lexopt::Arg;
 use sysio::Root;
 
 use crate::request::{self, Request};
+<<<<<<< HEAD
 use crate::{config_check, exit, import, incidents, modem, status, usage};
+=======
+use crate::{config_check, exit, import, incidents, modem, notify, status};
+>>>>>>> h/notify
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -19,6 +23,7 @@ usage: failberry COMMAND
   redial               hang up and call again
   dial                 with modem.dial on-demand: call now, also while the wired line is up
   hangup               end the call, and make no other until the wired line fails again
+  notify test          send a test message by every configured way, and show what came of it
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
   usage [--json]       data of the cellular line in this billing period, and what is left
   usage set '3.2 GB'   take the provider's figure for this period; root only
@@ -59,6 +64,7 @@ pub enum Command {
         /// For programs.
         json: bool,
     },
+<<<<<<< HEAD
     /// Show what the metered line has carried.
     Usage {
         /// The system.
@@ -68,6 +74,10 @@ pub enum Command {
     },
     /// Take the provider's figure.
     UsageSet(Root, String),
+=======
+    /// Send a test message by every way.
+    NotifyTest(Root),
+>>>>>>> h/notify
     /// Show the stick.
     Modem(Root),
     /// Ask the stick.
@@ -119,6 +129,7 @@ impl Command {
             ["redial"] => Self::Ask(root, Request::Redial),
             ["dial"] => Self::Ask(root, Request::Dial),
             ["hangup"] => Self::Ask(root, Request::HangUp),
+            ["notify", "test"] => Self::NotifyTest(root),
             ["modem"] => Self::Modem(root),
             ["modem", "at", command] => Self::ModemAt(root, (*command).to_owned()),
             ["modem", "at"] => return Err("modem at needs a command, such as 'AT+CSQ'".into()),
@@ -159,8 +170,12 @@ impl Command {
             Self::ConfigImport(root) => import::run(&root),
             Self::Ask(root, what) => request::run(&root, what),
             Self::Incidents { root, json } => incidents::run(&root, json),
+<<<<<<< HEAD
             Self::Usage { root, json } => usage::run(&root, json),
             Self::UsageSet(root, amount) => usage::set(&root, &amount),
+=======
+            Self::NotifyTest(root) => notify::test(&root),
+>>>>>>> h/notify
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
             Self::ModemForgetPin(root) => modem::forget_pin(&root),
@@ -196,6 +211,7 @@ mod tests {
         {
             assert_eq!(parse(&[word]).unwrap(), Command::Ask(root.clone(), request));
         }
+        assert_eq!(parse(&["notify", "test"]).unwrap(), Command::NotifyTest(root.clone()));
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
         let root = Root::system();
         assert_eq!(parse(&["modem"]).unwrap(), Command::Modem(root.clone()));
@@ -224,8 +240,13 @@ mod tests {
             &["redial", "--yes"],
             &["dial", "112"],
             &["hangup", "--json"],
+<<<<<<< HEAD
             &["usage", "set"],
             &["usage", "set", "3.2", "GB"],
+=======
+            &["notify"],
+            &["notify", "test", "--json"],
+>>>>>>> h/notify
             &["modem", "at"],
             &["modem", "at", "AT", "+CSQ"],
             &["modem", "disable-cdrom", "--json"],

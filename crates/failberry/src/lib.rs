@@ -7,6 +7,7 @@ pub mod exit;
 pub mod import;
 mod incidents;
 mod modem;
+mod notify;
 mod request;
 pub mod status;
 mod usage;

@@ -39,6 +39,8 @@ macro_rules! choice {
     };
 }
 
+pub(super) use choice;
+
 choice! {
     /// When to dial.
     DialMode, default Always, hint "write \"always\" or \"on-demand\"" {

@@ -24,8 +24,8 @@ const COMMAND: Duration = Duration::from_secs(60);
 const SAID: usize = 400;
 
 /// The daemons every image has; each must show a snapshot that is its own and fresh.
-pub const DAEMONS: [&str; 6] =
-    ["hub-reset", "modem-dialer", "netguard", "pinghttpserver", "statusd", "uplink"];
+pub const DAEMONS: [&str; 7] =
+    ["hub-reset", "modem-dialer", "netguard", "notify", "pinghttpserver", "statusd", "uplink"];
 
 /// Something that must come true.
 #[derive(Debug, Clone, Deserialize)]
