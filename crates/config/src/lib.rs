@@ -19,16 +19,11 @@ pub use check::{MAX_BYTES, parse};
 pub use example::example;
 pub use problem::{LoadError, Problem};
 pub use schema::{Key, SectionInfo};
-pub use sections::{Config, Metered, Modem, Network, SECTIONS, System, Uplink};
+pub use sections::{Config, Metered, Metrics, Modem, Network, Notify, SECTIONS, System, Uplink};
 pub use slice::{SLICE_DIR, daemons, load, load_slice, slice, slice_name};
 pub use values::{
-    Apn, Auth, BillingDay, Bytes, Cidr, Device, DialMode, DialNumber, FailbackHold, Group, Host, Hostname,
-    IdleHangup, Imei, InterfaceName, Mac, Mode, OpenPort, PdpType, Pin, ProbeKind, ProbeTarget, Protocol,
-    Secret, Text, UsbPath, Who,
-pub use sections::{Config, Metrics, Modem, Network, Notify, SECTIONS, System};
-pub use slice::{SLICE_DIR, daemons, load, load_slice, slice, slice_name};
-pub use values::{
-    Apn, Auth, Cidr, DialMode, DialNumber, HostPort, Hostname, IdleHangup, Imei, InterfaceName, MailAddress,
-    MailSecurity, MailServer, MetricPrefix, MinSeverity, Mode, OpenPort, PdpType, Pin, Protocol, Secret,
-    Text, UsbPath, Wait, WebUrl,
+    Apn, Auth, BillingDay, Bytes, Cidr, Device, DialMode, DialNumber, FailbackHold, Group, Host, HostPort,
+    Hostname, IdleHangup, Imei, InterfaceName, Mac, MailAddress, MailSecurity, MailServer, MetricPrefix,
+    MinSeverity, Mode, OpenPort, PdpType, Pin, ProbeKind, ProbeTarget, Protocol, Secret, Text, UsbPath, Wait,
+    WebUrl, Who,
 };

@@ -3,13 +3,9 @@
 
 use crate::schema::{section, sections};
 use crate::values::{
-<<<<<<< HEAD
-    Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, FailbackHold, Group, Hostname, IdleHangup,
-    Imei, InterfaceName, Mode, OpenPort, PdpType, Pin, ProbeTarget, Secret, Text, UsbPath, Who,
-=======
-    Apn, Auth, Cidr, DialMode, DialNumber, HostPort, Hostname, IdleHangup, Imei, InterfaceName, MailAddress,
-    MailServer, MetricPrefix, MinSeverity, Mode, OpenPort, PdpType, Pin, Secret, Text, UsbPath, Wait, WebUrl,
->>>>>>> h/notify
+    Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, FailbackHold, Group, HostPort, Hostname,
+    IdleHangup, Imei, InterfaceName, MailAddress, MailServer, MetricPrefix, MinSeverity, Mode, OpenPort,
+    PdpType, Pin, ProbeTarget, Secret, Text, UsbPath, Wait, WebUrl, Who,
 };
 
 section! {
@@ -69,7 +65,6 @@ section! {
 }
 
 section! {
-<<<<<<< HEAD
     /// How the lines to the internet are watched, and chosen.
     Uplink "uplink" for ["uplink"] {
         /// Whom to ask how a line is; this replaces the built-in list, so name several operators and
@@ -79,7 +74,34 @@ section! {
         /// How long the wired line must have been good before it is used again, 5 to 3600; longer by
         /// itself when it comes and goes.
         failback_hold "failback-hold-seconds": FailbackHold = FailbackHold::default(), like "30";
-=======
+    }
+}
+
+section! {
+    /// What the cellular line may cost. What the appliance itself sends (its probes, SSH, dynamic DNS)
+    /// is never cut off.
+    Metered "metered" for ["netguard", "uplink"] {
+        /// The cellular line costs by the byte: its data is counted, and the keys below hold.
+        metered "metered": bool = true, like "true";
+        /// Devices that may use the cellular line; empty: everybody. By hardware address (covers IPv6,
+        /// too; only while the appliance is their gateway, see mode), by address, by network, or by the
+        /// name of a group.
+        allow "allow": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\", \"192.168.178.20\"]";
+        /// Devices that may use it even when the quota is spent.
+        essential "essential": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\"]";
+        /// Devices under a name, which the lists above may use.
+        groups "groups": Vec<Group> = Vec::new(), like "[\"office: aa:bb:cc:dd:ee:ff 192.168.178.20\"]";
+        /// Data in a billing period. GB and MB are decimal, as providers bill them; GiB and MiB are
+        /// possible. Not set: counted, never cut off. Providers round each call up, so set it lower
+        /// than what is in the contract.
+        quota "quota": Option<Bytes> = None, like "\"5 GB\"";
+        /// Day of the month on which the provider begins to count anew (in UTC), 1 to 31; in a shorter
+        /// month its last day.
+        billing_day "billing-day": BillingDay = BillingDay::default(), like "1";
+    }
+}
+
+section! {
     /// Who is told when something is wrong, and when it is well again. Several ways may be given.
     Notify "notify" for ["notify"] {
         /// What the messages call this appliance. Not set: its host name.
@@ -113,37 +135,10 @@ section! {
         mail_to "mail-to": Vec<MailAddress> = Vec::new(), like "[\"me@example.org\"]";
         /// The sender of mail. Not set: the first of mail-to.
         mail_from "mail-from": Option<MailAddress> = None, like "\"failberry@example.org\"";
->>>>>>> h/notify
     }
 }
 
 section! {
-<<<<<<< HEAD
-    /// What the cellular line may cost. What the appliance itself sends (its probes, SSH, dynamic DNS)
-    /// is never cut off.
-    Metered "metered" for ["netguard", "uplink"] {
-        /// The cellular line costs by the byte: its data is counted, and the keys below hold.
-        metered "metered": bool = true, like "true";
-        /// Devices that may use the cellular line; empty: everybody. By hardware address (covers IPv6,
-        /// too; only while the appliance is their gateway, see mode), by address, by network, or by the
-        /// name of a group.
-        allow "allow": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\", \"192.168.178.20\"]";
-        /// Devices that may use it even when the quota is spent.
-        essential "essential": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\"]";
-        /// Devices under a name, which the lists above may use.
-        groups "groups": Vec<Group> = Vec::new(), like "[\"office: aa:bb:cc:dd:ee:ff 192.168.178.20\"]";
-        /// Data in a billing period. GB and MB are decimal, as providers bill them; GiB and MiB are
-        /// possible. Not set: counted, never cut off. Providers round each call up, so set it lower
-        /// than what is in the contract.
-        quota "quota": Option<Bytes> = None, like "\"5 GB\"";
-        /// Day of the month on which the provider begins to count anew (in UTC), 1 to 31; in a shorter
-        /// month its last day.
-        billing_day "billing-day": BillingDay = BillingDay::default(), like "1";
-    }
-}
-
-sections! { system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered }
-=======
     /// Numbers for a monitoring system. Prometheus finds them at /metrics of the status page.
     Metrics "metrics" for ["notify", "statusd"] {
         /// Answer /metrics on the status page's port, for the LAN.
@@ -158,5 +153,6 @@ sections! { system: System, modem: Modem, network: Network, uplink: Uplink, mete
     }
 }
 
-sections! { system: System, modem: Modem, network: Network, notify: Notify, metrics: Metrics }
->>>>>>> h/notify
+sections! {
+    system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered, notify: Notify, metrics: Metrics
+}

@@ -4,23 +4,16 @@ mod dialling;
 mod metered;
 mod modem;
 mod network;
-<<<<<<< HEAD
-mod target;
-=======
 mod notify;
->>>>>>> h/notify
+mod target;
 mod text;
 
 pub use dialling::{Auth, DialMode, IdleHangup, Imei, PdpType, UsbPath};
 pub use metered::{BillingDay, Bytes, Device, Group, Mac, Who};
 pub use modem::{Apn, DialNumber, Pin};
-<<<<<<< HEAD
 pub use network::{Cidr, FailbackHold, Hostname, InterfaceName, Mode, OpenPort, Protocol};
-pub use target::{Host, ProbeKind, ProbeTarget};
-=======
-pub use network::{Cidr, Hostname, InterfaceName, Mode, OpenPort, Protocol};
 pub use notify::{HostPort, MailAddress, MailSecurity, MailServer, MetricPrefix, MinSeverity, Wait, WebUrl};
->>>>>>> h/notify
+pub use target::{Host, ProbeKind, ProbeTarget};
 pub use text::{Secret, Text};
 
 use std::ops::Range;

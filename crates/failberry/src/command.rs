@@ -8,11 +8,7 @@ use lexopt::Arg;
 use sysio::Root;
 
 use crate::request::{self, Request};
-<<<<<<< HEAD
-use crate::{config_check, exit, import, incidents, modem, status, usage};
-=======
-use crate::{config_check, exit, import, incidents, modem, notify, status};
->>>>>>> h/notify
+use crate::{config_check, exit, import, incidents, modem, notify, status, usage};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -64,7 +60,6 @@ pub enum Command {
         /// For programs.
         json: bool,
     },
-<<<<<<< HEAD
     /// Show what the metered line has carried.
     Usage {
         /// The system.
@@ -74,10 +69,8 @@ pub enum Command {
     },
     /// Take the provider's figure.
     UsageSet(Root, String),
-=======
     /// Send a test message by every way.
     NotifyTest(Root),
->>>>>>> h/notify
     /// Show the stick.
     Modem(Root),
     /// Ask the stick.
@@ -170,12 +163,9 @@ impl Command {
             Self::ConfigImport(root) => import::run(&root),
             Self::Ask(root, what) => request::run(&root, what),
             Self::Incidents { root, json } => incidents::run(&root, json),
-<<<<<<< HEAD
             Self::Usage { root, json } => usage::run(&root, json),
             Self::UsageSet(root, amount) => usage::set(&root, &amount),
-=======
             Self::NotifyTest(root) => notify::test(&root),
->>>>>>> h/notify
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
             Self::ModemForgetPin(root) => modem::forget_pin(&root),
@@ -240,13 +230,10 @@ mod tests {
             &["redial", "--yes"],
             &["dial", "112"],
             &["hangup", "--json"],
-<<<<<<< HEAD
             &["usage", "set"],
             &["usage", "set", "3.2", "GB"],
-=======
             &["notify"],
             &["notify", "test", "--json"],
->>>>>>> h/notify
             &["modem", "at"],
             &["modem", "at", "AT", "+CSQ"],
             &["modem", "disable-cdrom", "--json"],
