@@ -207,7 +207,7 @@ impl Uplink {
     }
 
     fn refresh(&mut self, now: Monotonic) {
-        self.numbers = status::Numbers::of(&self.watches);
+        self.numbers = status::Numbers::of(now, &self.watches);
         self.numbers_at = now + NUMBERS;
         self.revision += 1;
     }
