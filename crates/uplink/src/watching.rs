@@ -277,7 +277,7 @@ impl LineWatch {
     }
 }
 
-/// What the internet answers to: global unicast (RFC 4291 section 2.4 as IANA assigns it: 2000::/3).
+/// What the internet answers to: global unicast (RFC 4291 section 2.4 as IANA assigns it: `2000::/3`).
 fn is_global_v6(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V6(a) if a.segments()[0] & 0xe000 == 0x2000)
 }

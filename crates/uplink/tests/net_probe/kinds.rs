@@ -215,6 +215,10 @@ fn an_interface_that_vanished_refuses_to_send_and_one_that_came_back_sends() {
         assert!(matches!(outcome(&mut prober), (3, Outcome::Unsent(_))));
         prober.start(now(), 4, &list[0], PATIENCE);
         assert!(matches!(outcome(&mut prober), (4, Outcome::Unsent(_))));
+        // Without a name it must not leave by whatever there is.
+        prober.use_interface("");
+        prober.start(now(), 6, &list[0], PATIENCE);
+        assert!(matches!(outcome(&mut prober), (6, Outcome::Unsent(_))));
         prober.use_interface("lan9");
         prober.start(now(), 5, &list[0], PATIENCE);
         assert!(matches!(outcome(&mut prober), (5, Outcome::Answered { .. })));
