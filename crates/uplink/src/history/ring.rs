@@ -7,7 +7,7 @@ use std::time::Duration;
 use sysio::Monotonic;
 
 /// A point of a chart.
-pub(super) const STEP: Duration = Duration::from_mins(1);
+pub(super) const STEP: Duration = Duration::from_secs(60);
 /// A day of steps.
 pub(super) const STEPS: usize = 24 * 60;
 /// Two lines with the built-in list, and as much again for lists that changed within the day.

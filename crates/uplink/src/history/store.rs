@@ -21,7 +21,7 @@ const SCHEMA: u32 = 1;
 const DAY: u64 = 24 * 60 * 60;
 const KEPT_HEADER: &str = "failberry-history 1";
 /// SD cards wear out: at half a megabyte a time this is 24 MB a day. A power cut costs that much of a chart.
-const KEEP_EVERY: Duration = Duration::from_mins(30);
+const KEEP_EVERY: Duration = Duration::from_secs(30 * 60);
 /// A day of all tracks is far below.
 const KEPT_LIMIT: u64 = 16 * 1024 * 1024;
 
@@ -257,8 +257,8 @@ mod tests {
         ring
     }
 
-    fn wall(unix: u64) -> Option<SystemTime> {
-        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(unix))
+    fn wall(unix: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(unix)
     }
 
     fn system() -> (tempfile::TempDir, Root) {
@@ -279,7 +279,7 @@ mod tests {
     fn points_carry_both_clocks() {
         let (_dir, root) = system();
         let now = Monotonic::from_secs(600);
-        Store::new(&root, BOOT).write(now, wall(NOON), &filled(300), false);
+        Store::new(&root, BOOT).write(now, Some(wall(NOON)), &filled(300), false);
         let shown = shown(&root);
         assert_eq!(
             (&shown["schema"], &shown["step_s"], &shown["boot_id"]),
@@ -297,7 +297,7 @@ mod tests {
         let mut store = Store::new(&root, BOOT);
         let ring = filled(300);
         let mut places = Vec::new();
-        for clock in [wall(NOON), wall(NOON + 400_000_000), wall(1), None] {
+        for clock in [Some(wall(NOON)), Some(wall(NOON + 400_000_000)), Some(wall(1)), None] {
             store.write(Monotonic::from_secs(600), clock, &ring, true);
             let points = shown(&root)["links"][0]["targets"][0]["points"].clone();
             places.push((points[0]["ms"].clone(), points.as_array().unwrap().len()));
@@ -308,13 +308,13 @@ mod tests {
     #[test]
     fn what_was_kept_is_there_after_a_crash_and_after_a_reboot() {
         let (_dir, root) = system();
-        Store::new(&root, BOOT).write(Monotonic::from_secs(600), wall(NOON), &filled(300), true);
+        Store::new(&root, BOOT).write(Monotonic::from_secs(600), Some(wall(NOON)), &filled(300), true);
         let same = Store::new(&root, BOOT).load();
         assert_eq!(same.tracks[0].points[0].0, When::Step(5));
         let mut next = Store::new(&root, "another boot");
         let ring = next.load();
         // A hundred seconds after that, ten seconds into the new boot.
-        next.write(Monotonic::from_secs(10), wall(NOON + 100), &ring, false);
+        next.write(Monotonic::from_secs(10), Some(wall(NOON + 100)), &ring, false);
         let point = shown(&root)["links"][0]["targets"][0]["points"][0].clone();
         assert_eq!((&point["ms"], &point["unix"]), (&(-390_000).into(), &(NOON - 300).into()));
         // While the clock is not known to be right, earlier boots cannot be placed.
@@ -342,10 +342,10 @@ mod tests {
         let mut store = Store::new(&root, BOOT);
         let ring = filled(0);
         for minute in 0..29 {
-            store.write(Monotonic::from_secs(minute * 60), wall(NOON), &ring, false);
+            store.write(Monotonic::from_secs(minute * 60), Some(wall(NOON)), &ring, false);
         }
         assert!(!root.path(KEPT).exists());
-        store.write(Monotonic::from_secs(30 * 60), wall(NOON), &ring, false);
+        store.write(Monotonic::from_secs(30 * 60), Some(wall(NOON)), &ring, false);
         assert!(root.path(KEPT).exists());
     }
 }

@@ -101,7 +101,7 @@ impl Echoes {
                 Ok((length, from)) => {
                     let from = from.and_then(address);
                     if let Some(heard) = icmp::read(family, &buffer[..length.min(BUFFER)], from) {
-                        found.extend(self.heard(now, heard));
+                        found.extend(self.heard(now, &heard));
                     }
                 }
                 Err(Errno::EAGAIN) => return,
@@ -116,8 +116,8 @@ impl Echoes {
         }
     }
 
-    fn heard(&mut self, now: Monotonic, heard: Heard) -> Option<(u64, Outcome)> {
-        match heard {
+    fn heard(&mut self, now: Monotonic, heard: &Heard) -> Option<(u64, Outcome)> {
+        match *heard {
             Heard::Reply { from, echo } => {
                 let waiting = self.waiting.get(&echo.sequence)?;
                 let ours = echo.id == self.id && echo.cookie == waiting.cookie && from == waiting.to;

@@ -41,7 +41,7 @@ pub(super) enum Heard {
 }
 
 impl Echo {
-    /// The request; of ICMPv6 the kernel fills in the checksum (RFC 3542 section 3.1).
+    /// The request; for IPv6 the kernel fills in the checksum (RFC 3542 section 3.1).
     pub(super) fn request(self, family: Family) -> Vec<u8> {
         let kind = if family == Family::V4 { ECHO_REQUEST } else { ECHO_REQUEST_V6 };
         let mut bytes = vec![kind, 0, 0, 0];

@@ -109,7 +109,7 @@ impl Prober {
             self.names.fresh(now, host, asked.target.family)
         });
         match known {
-            Some(address) => self.ask(now, ticket, address),
+            Some(address) => self.ask(now, &ticket, address),
             None => self.resolve(now, ticket, 0),
         }
     }
@@ -168,13 +168,13 @@ impl Prober {
                 if let Some(host) = &ticket.asked.host {
                     self.names.learn(now, (host, family), address, lifetime);
                 }
-                self.ask(now, ticket, address);
+                self.ask(now, &ticket, address);
             }
             Step::Unresolved => self.resolve(now, ticket, attempt + 1),
         }
     }
 
-    fn ask(&mut self, now: Monotonic, ticket: Ticket, address: IpAddr) {
+    fn ask(&mut self, now: Monotonic, ticket: &Ticket, address: IpAddr) {
         if ticket.asked.target.kind == Kind::Icmp {
             let times = (now, ticket.deadline, ticket.end);
             let cookie = self.random.next();
@@ -184,12 +184,12 @@ impl Prober {
                 Err("too many echoes under way".to_owned())
             };
             if let Err(error) = sent {
-                self.tell(&ticket, Outcome::Unsent(error));
+                self.tell(ticket, Outcome::Unsent(error));
             }
             return;
         }
         let flight = Flight::ask(&self.way, ticket.clone(), address, now, &mut self.random);
-        self.keep(&ticket, flight);
+        self.keep(ticket, flight);
     }
 
     /// Asks the next resolver; where none is left, an address that was right before is tried.
@@ -203,7 +203,7 @@ impl Prober {
                 Flight::resolve(&self.way, ticket.clone(), (resolver, attempt), times, &mut self.random);
             self.keep(&ticket, flight);
         } else if let Some(address) = self.names.proven(&host, ticket.asked.target.family) {
-            self.ask(now, ticket, address);
+            self.ask(now, &ticket, address);
         } else {
             self.tell(&ticket, Outcome::Unresolvable);
         }

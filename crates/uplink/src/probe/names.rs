@@ -11,9 +11,9 @@ use std::time::Duration;
 use sysio::Monotonic;
 
 /// Names of some load balancers hold for seconds; asking each time would double what a probe costs.
-const SHORTEST: Duration = Duration::from_mins(5);
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// Nobody should hold an address for longer than a day.
-const LONGEST: Duration = Duration::from_hours(24);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// There are fewer targets than this; a list that changes often must not fill memory.
 const NAMES: usize = 128;
 

@@ -54,6 +54,10 @@ impl Way {
     }
 
     fn open(&self, family: Family, kind: SockType, protocol: SockProtocol) -> Result<OwnedFd, String> {
+        // An empty name would bind to none, and the probe of one line would leave by the other.
+        if self.interface.is_empty() {
+            return Err("the line has no interface".to_owned());
+        }
         let domain = if family == Family::V4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(domain, kind, flags, protocol).map_err(|e| format!("open a socket: {e}"))?;

@@ -1,7 +1,7 @@
 //! A greeting that any TLS server answers: bytes only, no cryptography.
 //!
-//! It offers TLS 1.3 without a key (RFC 8446 section 4.2.8: "Clients MAY send an empty client_shares
-//! vector in order to request group selection from the server"), so that a server answers with about a
+//! It offers TLS 1.3 without a key, which RFC 8446 section 4.2.8 allows as a way to ask which group the
+//! server wants, so that a server answers with about a
 //! hundred bytes and not with its certificates: on a metered line those would be the greatest part of
 //! what watching costs. An older server answers with an alert, which proves as much.
 

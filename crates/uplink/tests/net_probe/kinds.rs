@@ -110,8 +110,15 @@ fn a_refusal_on_the_way_is_never_an_answer() {
         world.fault(rule);
         for text in EVERY.iter().filter(|t| !t.contains(".test")) {
             let outcome = ask(&world, text);
-            let Outcome::Refused { why } = outcome else { panic!("{rule}: {text}: {outcome:?}") };
-            assert!(!text.starts_with("icmp") || why.contains(say), "{rule}: {text}: {why}");
+            match &outcome {
+                Outcome::Refused { why } => {
+                    assert!(!text.starts_with("icmp") || why.contains(say), "{rule}: {text}: {why}");
+                }
+                // Seen with all hops in one kernel: the error is there before connect() has let go of
+                // the socket, which makes it a soft one (`tcp_v6_err`), and the connection goes on trying.
+                Outcome::Silent if text.starts_with("tls [") => {}
+                _ => panic!("{rule}: {text}: {outcome:?}"),
+            }
         }
         world.heal();
     }
@@ -208,6 +215,10 @@ fn an_interface_that_vanished_refuses_to_send_and_one_that_came_back_sends() {
         assert!(matches!(outcome(&mut prober), (3, Outcome::Unsent(_))));
         prober.start(now(), 4, &list[0], PATIENCE);
         assert!(matches!(outcome(&mut prober), (4, Outcome::Unsent(_))));
+        // Without a name it must not leave by whatever there is.
+        prober.use_interface("");
+        prober.start(now(), 6, &list[0], PATIENCE);
+        assert!(matches!(outcome(&mut prober), (6, Outcome::Unsent(_))));
         prober.use_interface("lan9");
         prober.start(now(), 5, &list[0], PATIENCE);
         assert!(matches!(outcome(&mut prober), (5, Outcome::Answered { .. })));
