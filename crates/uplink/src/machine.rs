@@ -172,9 +172,12 @@ impl Machine {
     fn observed(&mut self, now: Monotonic, observation: &Observation) -> Vec<Action> {
         self.next_look = now + LOOK;
         self.look_failed = None;
-        self.silent = observation.modem == Modem::Silent;
-        if let Modem::Known(cellular) = &observation.modem {
-            self.cellular.clone_from(cellular);
+        self.silent = matches!(observation.modem, Modem::Silent(_));
+        match &observation.modem {
+            Modem::Known(cellular) => self.cellular.clone_from(cellular),
+            // At a start, what it said last is all there is; later it is known here already.
+            Modem::Silent(last) if !self.started => self.cellular.clone_from(last),
+            Modem::Silent(_) => {}
         }
         let facts = &observation.facts;
         self.choose(now, facts);
@@ -254,7 +257,12 @@ impl Machine {
         self.advertiser.wish(now, lead, house.into_iter());
     }
 
+    /// In backup mode the LAN's connections are the router's choice and stay; of our own, each is bound
+    /// to an address of its line and cannot move.
     fn leave(&mut self, now: Monotonic, line: Line) {
+        if self.settings.mode == Mode::Backup {
+            return;
+        }
         self.sweeps = SWEEPS.iter().map(|after| (now + *after, line)).collect();
     }
 

@@ -9,7 +9,7 @@ fn at(seconds: u64) -> Monotonic {
 }
 
 fn machine() -> Machine {
-    Machine::new(Settings::backup("eth0"))
+    Machine::new(Settings::gateway("eth0"))
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -150,12 +150,32 @@ fn an_unchanged_list_is_not_written_again_but_a_failed_one_is() {
 #[test]
 fn a_silent_modem_keeps_its_line() {
     let (mut machine, _) = failed_over();
-    machine.step(at(40), Event::Observed(Ok(observation(true, Modem::Silent))));
+    machine.step(at(40), Event::Observed(Ok(observation(true, Modem::Silent(None)))));
     assert_eq!(machine.active(), Some(Line::Cellular));
     assert!(machine.modem_is_silent());
     // The kernel took the interface: the line is gone whatever anybody says.
-    machine.step(at(45), Event::Observed(Ok(observation(false, Modem::Silent))));
+    machine.step(at(45), Event::Observed(Ok(observation(false, Modem::Silent(None)))));
     assert_eq!(machine.active(), Some(Line::Wired));
+}
+
+#[test]
+fn a_start_beside_a_hung_dialer_keeps_its_line_too() {
+    let Modem::Known(last) = session() else { panic!("a session is known") };
+    let mut machine = machine();
+    let actions = machine.step(at(1), Event::Observed(Ok(observation(true, Modem::Silent(last)))));
+    assert_eq!(machine.lines()[1].interface.as_deref(), Some("ppp0"));
+    assert!(machine.lines()[1].way && !actions.is_empty());
+}
+
+#[test]
+fn in_backup_mode_connections_are_the_router_s_choice() {
+    let mut machine = Machine::new(Settings::backup("eth0"));
+    for (second, state) in [(1, State::Up), (2, State::Down), (3, State::Up), (60, State::Up)] {
+        machine.step(at(second), says(Line::Wired, state));
+        machine.step(at(second), both());
+        assert_eq!(machine.step(at(second), Event::Changed(Ok(()))), []);
+    }
+    assert_eq!(machine.switches().0, 2);
 }
 
 #[test]
