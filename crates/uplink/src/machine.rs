@@ -3,6 +3,7 @@
 use crate::advertise::{Advertisement, Advertiser};
 use crate::dns;
 use crate::line::LineNow;
+use crate::memory::Memory;
 use crate::modem::{Cellular, Modem};
 use crate::plan::{Change, Facts, Intent, difference, in_place, plan};
 use crate::settings::Settings;
@@ -132,6 +133,16 @@ impl Machine {
             forget_failed: None,
             advertise_failed: None,
         }
+    }
+
+    /// Goes on from what an earlier process of this boot said.
+    #[must_use]
+    pub fn remembering(mut self, memory: Memory) -> Self {
+        self.switch.remember(memory.count, memory.last);
+        if let Some((active, since)) = memory.active {
+            (self.active, self.active_since) = (Some(active), since);
+        }
+        self
     }
 
     /// Takes an event and says what to do.

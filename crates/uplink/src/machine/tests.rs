@@ -130,10 +130,11 @@ fn a_restart_goes_on_with_the_line_in_place_and_lets_stragglers_go() {
             left.facts.routes.push(route.clone());
         }
     }
-    let mut machine = machine();
+    let active = Some((Line::Cellular, at(2)));
+    let mut machine = machine().remembering(Memory { count: 7, active, ..Memory::default() });
     machine.step(at(20), Event::Observed(Ok(left)));
     assert_eq!(machine.active(), Some(Line::Cellular), "nothing is known, so nothing is changed");
-    assert_eq!(machine.switches().0, 0);
+    assert_eq!((machine.switches().0, machine.active_since()), (7, at(2)));
     assert_eq!(machine.step(at(20), Event::Changed(Ok(()))), [Action::Forget(Line::Wired)]);
 }
 
