@@ -247,6 +247,24 @@ fn a_hub_that_does_not_switch_is_found_out_once_and_skipped() {
 }
 
 #[test]
+fn a_hub_the_kernel_holds_for_two_minutes_costs_no_reboot() {
+    let mut world = World::new();
+    world.cured_after = Some(2);
+    world.hang();
+    while world.cycles == 0 {
+        world.run(1);
+    }
+    // The kernel enumerates a device that answers nothing.
+    world.hub = Hub::Fails;
+    world.run(130);
+    assert!(world.did(is_off).len() > 3, "it goes on trying");
+    world.hub = Hub::Cuts;
+    world.run(60);
+    assert_eq!(world.did(|job| *job == Job::Reboot), [0_u64; 0]);
+    assert_eq!(world.closed.len(), 1);
+}
+
+#[test]
 fn a_silent_dialer_is_restarted_before_anything_else() {
     let mut world = World::new();
     world.view.silent_for = Duration::from_secs(29);

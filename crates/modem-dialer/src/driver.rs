@@ -42,6 +42,8 @@ const HANG_UP: &str = "hangup";
 const FORGET_PIN: &str = "forget-pin";
 /// How often the wired line's snapshot is looked at for having become too old to count.
 const WIRED_LOOK: Duration = Duration::from_secs(10);
+/// How often it is asked whether the call leads anywhere.
+const REACH_LOOK: Duration = Duration::from_secs(2);
 /// Plugging in one stick makes some dozen kernel events; one look answers all of them.
 const SETTLE: Duration = Duration::from_millis(100);
 /// A chain of actions without waiting is shorter; more is a fault in the machine, and logged.
@@ -78,6 +80,7 @@ pub struct Driver {
     doubt: Doubt,
     scan_at: Option<Monotonic>,
     wired_at: Monotonic,
+    reach_at: Monotonic,
     pin_record: PinRecord,
     stopping: bool,
 }
@@ -117,6 +120,7 @@ impl Driver {
             uevents,
             scan_at: None,
             wired_at: clock::now(),
+            reach_at: clock::now(),
             pin_record,
             stopping: false,
         })
@@ -305,6 +309,7 @@ impl Driver {
         if self.on_demand() && now >= self.wired_at {
             self.look_at_wired(now);
         }
+        self.look_beyond(now);
         if now >= self.machine.next_deadline() {
             self.step(now, Event::Tick);
         }
@@ -401,7 +406,8 @@ impl Daemon for Driver {
         let scan = self.scan_at.filter(|_| !self.stopping);
         let wired = self.on_demand().then_some(self.wired_at);
         let card = self.card.as_ref().map(card::Session::deadline);
-        [machine, kill_at, card, self.second.deadline(), scan, wired].into_iter().flatten().min()
+        let reach = matches!(self.machine.state(), State::Connected { .. }).then_some(self.reach_at);
+        [machine, kill_at, card, self.second.deadline(), scan, wired, reach].into_iter().flatten().min()
     }
 
     fn report(&self, now: Monotonic) -> Report {

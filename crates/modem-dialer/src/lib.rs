@@ -12,6 +12,7 @@ pub mod monitor;
 pub mod pin_record;
 pub mod ports;
 pub mod quirks;
+mod reach;
 pub mod status;
 pub mod wired;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{Firmware, link, settings, settle, stick, tick};
 use modem_proto::Outcome;
-use modem_proto::machine::{Action, Bus, Event, Machine, SessionEnd, Settings, State, Trouble};
+use modem_proto::machine::{Action, Bus, Event, Machine, Reach, SessionEnd, Settings, State, Trouble};
 use sysio::Monotonic;
 
 const START: Monotonic = Monotonic::from_secs(10);
@@ -303,4 +303,49 @@ fn an_odd_model_gets_its_commands_its_number_and_a_call_before_registration() {
     settle(&mut machine, START, actions, &mut firmware);
     assert!(firmware.heard.contains(&"AT+ZSNT=0,0,2".to_owned()));
     assert!(firmware.heard.contains(&"ATD*99***2#".to_owned()), "{:?}", firmware.heard);
+}
+
+/// One look at the probes every 2 s, as the driver does; `pppd` ends when told.
+fn watched(machine: &mut Machine, firmware: &mut Firmware, from: u64, to: u64, reach: &Reach) -> Vec<u64> {
+    let mut ended = Vec::new();
+    for second in (from..to).step_by(2) {
+        let now = seconds(START, second);
+        let actions = machine.step(now, 50, Event::Reach(reach.clone()));
+        if actions.contains(&Action::EndSession) {
+            ended.push(second);
+            settle(machine, now, actions, firmware);
+            let actions = machine.step(now, 50, Event::SessionEnded(SessionEnd::Code(5)));
+            settle(machine, now, actions, firmware);
+        }
+        let actions = machine.step(now, 50, Event::Tick);
+        settle(machine, now, actions, firmware);
+    }
+    ended
+}
+
+#[test]
+fn a_call_that_leads_nowhere_is_made_anew_then_the_network_joined_anew_ever_later() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = connected(settings(None), &mut firmware);
+    let dead = Reach::Dead("none of 3 operators answers".to_owned());
+    let ended = watched(&mut machine, &mut firmware, 2, 700, &dead);
+    assert!((10..14).contains(&ended[0]), "{ended:?}");
+    assert!(ended.len() >= 4 && ended.windows(3).all(|w| w[2] - w[1] > w[1] - w[0]), "{ended:?}");
+    let heard = |text: &str| firmware.heard.iter().any(|heard| heard == text);
+    assert!(heard("AT+CGATT=0") && heard("AT+CFUN=4"), "{:?}", firmware.heard);
+    assert!(machine.recovery().unwrap().cause.contains("none of 3 operators answers"));
+    // A provider's outage of a day is no storm: half an hour apart from here on.
+    let day = watched(&mut machine, &mut firmware, 700, 86_400, &dead);
+    assert!(day.len() <= 48, "{}", day.len());
+    // It leads somewhere again: the next time begins with the first rung.
+    watched(&mut machine, &mut firmware, 86_400, 86_500, &Reach::Alive);
+    let again = watched(&mut machine, &mut firmware, 86_500, 86_520, &dead);
+    assert_eq!(again.len(), 1, "{again:?}");
+}
+
+#[test]
+fn no_word_about_the_call_changes_nothing() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = connected(settings(None), &mut firmware);
+    assert_eq!(watched(&mut machine, &mut firmware, 2, 600, &Reach::Unknown), [0_u64; 0]);
 }

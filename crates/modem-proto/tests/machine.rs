@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{Firmware, cd_rom, link, settings, settle, stick, tick};
 use modem_proto::codec::Response;
 use modem_proto::machine::{
-    Action, Bus, Event, Machine, PinRefusal, SessionEnd, Settings, Spent, Trouble, Wired,
+    Action, Bus, Event, Machine, PinRefusal, Reach, SessionEnd, Settings, Spent, Trouble, Wired,
 };
 use modem_proto::{MobileError, Outcome};
 use proptest::prelude::*;
@@ -383,6 +383,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => prop_oneof![Just(16), Just(19), Just(1)].prop_map(|n| Event::SessionEnded(SessionEnd::Code(n))),
         1 => Just(Event::LinkDown),
         1 => Just(Event::SecondPortSilent),
+        1 => prop_oneof![Just(Reach::Unknown), Just(Reach::Alive), Just(Reach::Dead("silence".into()))]
+            .prop_map(Event::Reach),
         1 => prop_oneof![Just(Event::Redial), Just(Event::Dial), Just(Event::HangUp)],
         1 => prop_oneof![Just(Wired::Up), Just(Wired::Down), Just(Wired::Unknown)].prop_map(Event::Wired),
     ]

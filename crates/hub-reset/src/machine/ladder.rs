@@ -27,6 +27,11 @@ pub const COOL_DOWN: [Duration; 6] = [
 pub(super) const RESET_COOL_DOWN: Duration = Duration::from_secs(60);
 /// From power on to the next power off: enumeration and the stick's own boot.
 pub(super) const CYCLE_COOL_DOWN: Duration = Duration::from_secs(20);
+/// Attempts of a round to cut the power that fail without counting as a cycle: while the kernel tries
+/// to enumerate a device that answers nothing it holds the hub for some two minutes (`hub_port_init`
+/// in drivers/usb/core/hub.c: several schemes and tries of 5 s each). With the pause between two
+/// attempts this outlasts it.
+const HELD_HUB: usize = 5;
 /// Without rung 5 the reboot comes after so many rounds of rung 4.
 const ROUNDS_WITHOUT_POWER: usize = 2;
 
@@ -69,6 +74,8 @@ pub(super) struct Ladder {
     last_power_on: Option<Monotonic>,
     /// The power went off as asked.
     off_worked: bool,
+    /// Attempts in this round at which it did not, and which are not counted as cycles.
+    held: usize,
     /// Rung 4 was left out for rung 5.
     skipped: bool,
 }
@@ -169,8 +176,12 @@ impl Ladder {
 
     /// Power is back; whether it had been cut as asked.
     pub(super) fn cycled(&mut self, now: Monotonic) -> bool {
-        self.cycles += 1;
-        self.cycles_in_all += 1;
+        if self.off_worked || self.held >= HELD_HUB {
+            self.cycles += 1;
+            self.cycles_in_all += 1;
+        } else {
+            self.held += 1;
+        }
         self.last_power_on = Some(now);
         self.off_worked
     }
@@ -181,6 +192,7 @@ impl Ladder {
         self.round += 1;
         self.tried.clear();
         self.cycles = 0;
+        self.held = 0;
         pause
     }
 }

@@ -1,11 +1,11 @@
 //! What comes from outside the stick: requests, a new configuration, the state of the wired line.
 
-use modem_proto::machine::{Dial, Event};
+use modem_proto::machine::{Dial, Event, State};
 use sysio::Monotonic;
 
-use super::{DIAL, Driver, FORGET_PIN, HANG_UP, REDIAL, WIRED_LOOK};
+use super::{DIAL, Driver, FORGET_PIN, HANG_UP, REACH_LOOK, REDIAL, WIRED_LOOK};
 use crate::config::{self, ModemConfig};
-use crate::wired;
+use crate::{reach, wired};
 
 impl Driver {
     pub(super) fn on_demand(&self) -> bool {
@@ -15,6 +15,17 @@ impl Driver {
     pub(super) fn look_at_wired(&mut self, now: Monotonic) {
         self.wired_at = now + WIRED_LOOK;
         self.step(now, Event::Wired(wired::read(&self.root, now)));
+    }
+
+    /// Asks `uplink` whether the call leads anywhere.
+    pub(super) fn look_beyond(&mut self, now: Monotonic) {
+        let State::Connected { link, since, .. } = self.machine.state() else { return };
+        if now < self.reach_at {
+            return;
+        }
+        self.reach_at = now + REACH_LOOK;
+        let reach = reach::read(&self.root, now, &link.interface, *since);
+        self.step(now, Event::Reach(reach));
     }
 
     pub(super) fn on_request(&mut self, now: Monotonic, name: &str) {

@@ -82,7 +82,7 @@ const HOPELESS_AFTER: [Duration; 4] = [
     Duration::from_secs(3600),
 ];
 /// How long failing calls stand as "stuck": the resetting daemon looks every second or so.
-const HOPELESS_STANDS: Duration = Duration::from_secs(60);
+pub(super) const HOPELESS_STANDS: Duration = Duration::from_secs(60);
 
 impl Ladder {
     /// A call held: everything before is settled.

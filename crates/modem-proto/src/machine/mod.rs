@@ -24,6 +24,7 @@ mod ladder;
 mod pace;
 mod pin;
 mod probe;
+mod reach;
 mod reattach;
 mod recovery;
 mod register;
@@ -44,6 +45,7 @@ pub use apn::Apn;
 pub use iccid::Iccid;
 pub use ladder::{Plan, Stuck};
 pub use pin::{Pin, Spent};
+pub use reach::Reach;
 pub use recovery::{Recovery, Step};
 pub use stick::{Bus, Form, Port, Stick};
 pub use trouble::{PinRefusal, Trouble};
@@ -56,6 +58,7 @@ use attach::Avoided;
 use demand::Demand;
 use ladder::Ladder;
 use pin::PinMemory;
+use reach::Nowhere;
 use sim::Missing;
 
 /// Where the machine stands. Each variant carries the moment it acts by itself.
@@ -191,6 +194,8 @@ pub struct Machine {
     lookup: Lookup,
     avoided: Vec<Avoided>,
     demand: Demand,
+    /// Calls that were up and led nowhere.
+    nowhere: Nowhere,
     ladder: Ladder,
     /// What the next try does, and what the present one does.
     plan: Option<Plan>,
@@ -225,6 +230,7 @@ impl Machine {
             lookup: Lookup::NotYet,
             avoided: Vec::new(),
             demand: Demand::new(now),
+            nowhere: Nowhere::default(),
             ladder: Ladder::default(),
             plan: None,
             rung: None,
@@ -255,6 +261,7 @@ impl Machine {
             Event::Measured(network) => self.on_measured(now, network),
             Event::AccessPoint(apn) => self.on_access_point(now, apn),
             Event::Wired(wired) => self.on_wired(now, wired),
+            Event::Reach(reach) => self.on_reach(now, reach),
             Event::Redial => self.on_redial(now),
             Event::Dial => self.on_asked(now, true),
             Event::HangUp => self.on_asked(now, false),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use super::{Apn, Bus, Pin, Port, Spent};
+use super::{Apn, Bus, Pin, Port, Reach, Spent};
 use crate::codec::Response;
 use crate::command::Command;
 use crate::parse::Registration;
@@ -202,6 +202,8 @@ pub enum Event {
     AccessPoint(Option<Apn>),
     /// How the wired line stands.
     Wired(Wired),
+    /// Whether the call that is up leads anywhere.
+    Reach(Reach),
     /// Somebody asked for a fresh call.
     Redial,
     /// Somebody asked for a call, whatever the wired line does.
