@@ -11,6 +11,7 @@ mod driver;
 mod history;
 mod line;
 mod machine;
+mod memory;
 mod modem;
 mod plan;
 mod ports;
@@ -26,6 +27,7 @@ mod watching;
 pub use driver::{Driver, Outcome, System};
 pub use line::LineNow;
 pub use machine::{Action, Event, Machine, Observation};
+pub use memory::Memory;
 pub use modem::{Cellular, Kind, Modem};
 pub use plan::{Change, Facts, Intent, PROTOCOL, Plan, difference, in_place, plan};
 pub use ports::Kernel;
@@ -46,6 +48,8 @@ use watching::LineWatch;
 
 /// The daemon whose snapshot says whether there is a cellular line.
 const MODEM: &str = "modem-dialer";
+/// This daemon, in its own snapshot.
+const NAME: &str = "uplink";
 const MONITOR: usize = 0;
 /// Tokens of the lines' probes: this far apart, the first line's behind the monitor's.
 const TOKENS_A_LINE: usize = TOKENS + 1;
@@ -108,8 +112,9 @@ impl Uplink {
         let store = Store::new(root, &boot_id);
         let usage = Usage::open(root, &boot_id, &settings.costs)?;
         let now = clock::now();
+        let memory = Memory::of(&snapshot::read(root, NAME, &boot_id, now));
         Ok(Self {
-            machine: Machine::new(settings),
+            machine: Machine::new(settings).remembering(memory),
             watches: [
                 LineWatch::new(Line::Wired, wired, targets.clone()),
                 LineWatch::new(Line::Cellular, cellular, targets),

@@ -3,6 +3,7 @@
 use crate::advertise::{Advertisement, Advertiser};
 use crate::dns;
 use crate::line::LineNow;
+use crate::memory::Memory;
 use crate::modem::{Cellular, Modem};
 use crate::plan::{Change, Facts, Intent, difference, in_place, plan};
 use crate::settings::Settings;
@@ -136,6 +137,16 @@ impl Machine {
         }
     }
 
+    /// Goes on from what an earlier process of this boot said.
+    #[must_use]
+    pub fn remembering(mut self, memory: Memory) -> Self {
+        self.switch.remember(memory.count, memory.last);
+        if let Some((active, since)) = memory.active {
+            (self.active, self.active_since) = (Some(active), since);
+        }
+        self
+    }
+
     /// Takes an event and says what to do.
     pub fn step(&mut self, now: Monotonic, event: Event) -> Vec<Action> {
         match event {
@@ -174,9 +185,12 @@ impl Machine {
     fn observed(&mut self, now: Monotonic, observation: &Observation) -> Vec<Action> {
         self.next_look = now + LOOK;
         self.look_failed = None;
-        self.silent = observation.modem == Modem::Silent;
-        if let Modem::Known(cellular) = &observation.modem {
-            self.cellular.clone_from(cellular);
+        self.silent = matches!(observation.modem, Modem::Silent(_));
+        match &observation.modem {
+            Modem::Known(cellular) => self.cellular.clone_from(cellular),
+            // At a start, what it said last is all there is; later it is known here already.
+            Modem::Silent(last) if !self.started => self.cellular.clone_from(last),
+            Modem::Silent(_) => {}
         }
         self.wired_dns.clone_from(&observation.wired_dns);
         let facts = &observation.facts;
@@ -257,7 +271,12 @@ impl Machine {
         self.advertiser.wish(now, lead, house.into_iter());
     }
 
+    /// In backup mode the LAN's connections are the router's choice and stay; of our own, each is bound
+    /// to an address of its line and cannot move.
     fn leave(&mut self, now: Monotonic, line: Line) {
+        if self.settings.mode == Mode::Backup {
+            return;
+        }
         self.sweeps = SWEEPS.iter().map(|after| (now + *after, line)).collect();
     }
 

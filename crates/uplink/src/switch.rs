@@ -70,6 +70,11 @@ impl Switch {
         self.current = Some(line);
     }
 
+    /// Takes over what an earlier process counted.
+    pub fn remember(&mut self, count: u64, last: Option<Switched>) {
+        (self.count, self.last) = (count, last);
+    }
+
     /// The line that is to be used.
     pub fn current(&self) -> Option<Line> {
         self.current

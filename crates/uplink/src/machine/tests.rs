@@ -9,7 +9,7 @@ fn at(seconds: u64) -> Monotonic {
 }
 
 fn machine() -> Machine {
-    Machine::new(Settings::backup("eth0"))
+    Machine::new(Settings::gateway("eth0"))
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -130,10 +130,11 @@ fn a_restart_goes_on_with_the_line_in_place_and_lets_stragglers_go() {
             left.facts.routes.push(route.clone());
         }
     }
-    let mut machine = machine();
+    let active = Some((Line::Cellular, at(2)));
+    let mut machine = machine().remembering(Memory { count: 7, active, ..Memory::default() });
     machine.step(at(20), Event::Observed(Ok(left)));
     assert_eq!(machine.active(), Some(Line::Cellular), "nothing is known, so nothing is changed");
-    assert_eq!(machine.switches().0, 0);
+    assert_eq!((machine.switches().0, machine.active_since()), (7, at(2)));
     assert_eq!(machine.step(at(20), Event::Changed(Ok(()))), [Action::Forget(Line::Wired)]);
 }
 
@@ -150,12 +151,32 @@ fn an_unchanged_list_is_not_written_again_but_a_failed_one_is() {
 #[test]
 fn a_silent_modem_keeps_its_line() {
     let (mut machine, _) = failed_over();
-    machine.step(at(40), Event::Observed(Ok(observation(true, Modem::Silent))));
+    machine.step(at(40), Event::Observed(Ok(observation(true, Modem::Silent(None)))));
     assert_eq!(machine.active(), Some(Line::Cellular));
     assert!(machine.modem_is_silent());
     // The kernel took the interface: the line is gone whatever anybody says.
-    machine.step(at(45), Event::Observed(Ok(observation(false, Modem::Silent))));
+    machine.step(at(45), Event::Observed(Ok(observation(false, Modem::Silent(None)))));
     assert_eq!(machine.active(), Some(Line::Wired));
+}
+
+#[test]
+fn a_start_beside_a_hung_dialer_keeps_its_line_too() {
+    let Modem::Known(last) = session() else { panic!("a session is known") };
+    let mut machine = machine();
+    let actions = machine.step(at(1), Event::Observed(Ok(observation(true, Modem::Silent(last)))));
+    assert_eq!(machine.lines()[1].interface.as_deref(), Some("ppp0"));
+    assert!(machine.lines()[1].way && !actions.is_empty());
+}
+
+#[test]
+fn in_backup_mode_connections_are_the_router_s_choice() {
+    let mut machine = Machine::new(Settings::backup("eth0"));
+    for (second, state) in [(1, State::Up), (2, State::Down), (3, State::Up), (60, State::Up)] {
+        machine.step(at(second), says(Line::Wired, state));
+        machine.step(at(second), both());
+        assert_eq!(machine.step(at(second), Event::Changed(Ok(()))), []);
+    }
+    assert_eq!(machine.switches().0, 2);
 }
 
 #[test]
