@@ -98,8 +98,9 @@ fn regions(tracks: &[Track]) -> Option<Finding> {
         dead.into_iter().filter(|sort| !of_sort(tracks, *sort).alive.is_empty()).collect();
     let echoes = !used.contains(&Sort::Echo) || divided.contains(&Sort::Echo);
     let everywhere = divided.len() >= 2.min(used.len()) && !divided.is_empty() && echoes;
-    // What all operators have lost in one family is the family's, not a region's.
-    let whole = [Family::V4, Family::V6].into_iter().any(|f| dead_family(tracks, f).is_some());
+    // What is lost in one family alone is the family's, not a region's.
+    let whole =
+        family(tracks, Family::V4, Part::Ipv4).or_else(|| family(tracks, Family::V6, Part::Ipv6)).is_some();
     if everywhere && !whole {
         let reached = Tally::of(tracks.iter().filter(|t| !t.is_nameless()));
         if reached.dead.len() >= 2 {

@@ -4,7 +4,7 @@ use sysio::Monotonic;
 
 use crate::classify::{Finding, classify, is_good};
 use crate::flight::Fate;
-use crate::pace::{BLIND, LOSSY_FROM, LOSSY_UNTIL, Sort};
+use crate::pace::{BLIND, LOSSY_FROM, LOSSY_UNTIL};
 use crate::track::{Life, Track};
 use crate::watch::{Scope, Watch};
 use crate::{Action, Part, State, words};
@@ -213,9 +213,5 @@ impl Watch {
     /// When a silence may have to be judged.
     pub(crate) fn silence_deadline(&self) -> Option<Monotonic> {
         (self.verdict.state != State::Down && self.is_silent()).then(|| self.life + self.pace().silence)
-    }
-
-    pub(crate) fn sorts_in_use(&self) -> impl Iterator<Item = Sort> + '_ {
-        Sort::ALL.into_iter().filter(|sort| self.tracks.iter().any(|t| t.sort == *sort))
     }
 }

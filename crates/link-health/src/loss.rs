@@ -41,6 +41,11 @@ impl Loss {
         }
     }
 
+    /// A target that died or came back: what was lost with it is explained by that.
+    pub(crate) fn forget(&mut self, track: usize) {
+        self.shots.retain(|shot| shot.track != track);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.shots.clear();
     }

@@ -24,10 +24,9 @@ impl Watch {
         let now = self.now;
         let down = self.verdict.state == State::Down;
         let pace = self.pace();
-        let due = self
-            .sorts_in_use()
-            .filter(|sort| !(down && *sort == Sort::Echo))
-            .map(|sort| self.due[sort as usize]);
+        // The first is the pulse's, whoever it asks.
+        let rounds = Sort::ALL.into_iter().skip(1).filter(|sort| self.tracks.iter().any(|t| t.sort == *sort));
+        let due = rounds.chain((!down).then_some(Sort::Echo)).map(|sort| self.due[sort as usize]);
         let waves = self.is_silent() && !down;
         let events = due
             .chain(

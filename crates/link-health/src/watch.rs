@@ -303,8 +303,10 @@ impl Watch {
         if track.life != was || (was == Life::Dead && !same) {
             self.finding = None;
         }
-        let sort = track.sort;
-        if sort.is_packet() && !down {
+        let (sort, dead) = (track.sort, track.life == Life::Dead);
+        if dead {
+            self.loss.forget(place);
+        } else if sort.is_packet() && !down {
             self.loss.add(probe, at, place, true);
         }
         // Echoes are asked all the time; of the others one failure is worth asking all of the kind.

@@ -88,10 +88,9 @@ pub(crate) fn lossy(percent: f64, seconds: u64) -> String {
 
 pub(crate) fn regions(tally: &Tally) -> String {
     format!(
-        "{} of {} operators ({}) are not reached by anything, {} answered: no transit to part of the internet",
+        "{} of {} operators are not reached by anything, {} answers: no transit to part of the internet",
         tally.dead.len(),
         tally.total(),
-        list(&tally.dead),
         list(&tally.alive)
     )
 }

@@ -135,7 +135,7 @@ impl Uplink {
         for watch in &mut self.watches {
             let line = self.machine.lines().iter().find(|l| l.line == watch.line());
             if let Some(line) = line {
-                watch.see(now, line, &[], &mut self.history);
+                watch.see(now, line, self.machine.servers(line.line), &mut self.history);
                 watch.active(now, active == Some(line.line), &mut self.history);
             }
         }
@@ -207,7 +207,7 @@ impl Uplink {
     }
 
     fn refresh(&mut self, now: Monotonic) {
-        self.numbers = status::Numbers::of(&self.watches);
+        self.numbers = status::Numbers::of(now, &self.watches);
         self.numbers_at = now + NUMBERS;
         self.revision += 1;
     }

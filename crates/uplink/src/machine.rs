@@ -97,6 +97,7 @@ pub struct Machine {
     /// Our prefix and the LAN's interface, where advertisements go.
     lan_v6: Option<(Ipv6Addr, u32)>,
     dns: Vec<IpAddr>,
+    wired_dns: Vec<IpAddr>,
     /// What is in the file; none before the first write and after a failed one.
     resolv: Option<String>,
     look_failed: Option<String>,
@@ -125,6 +126,7 @@ impl Machine {
             advertiser: Advertiser::default(),
             lan_v6: None,
             dns: Vec::new(),
+            wired_dns: Vec::new(),
             resolv: None,
             look_failed: None,
             change_failed: None,
@@ -176,6 +178,7 @@ impl Machine {
         if let Modem::Known(cellular) = &observation.modem {
             self.cellular.clone_from(cellular);
         }
+        self.wired_dns.clone_from(&observation.wired_dns);
         let facts = &observation.facts;
         self.choose(now, facts);
         self.lead(now, observation);
@@ -354,6 +357,14 @@ impl Machine {
     /// The settings it works with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The name servers a line has named.
+    pub(crate) fn servers(&self, line: Line) -> &[IpAddr] {
+        match line {
+            Line::Wired => &self.wired_dns,
+            Line::Cellular => self.cellular.as_ref().map_or(&[], |c| &c.dns),
+        }
     }
 
     pub(crate) fn dns(&self) -> &[IpAddr] {

@@ -8,17 +8,25 @@ use crate::line::LineNow;
 use crate::probe::{Prober, Random};
 use crate::targets::{Asked, resolvers};
 use daemonkit::Interest;
-use link_health::{Action, Event, Family, Outcome, Settings, Target, TargetReport, Verdict, Watch};
+use link_health::{
+    Action, Event, Family, Outcome, Part, Settings, State, Target, TargetReport, Verdict, Watch,
+};
 use ruleset::marks::Line;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 use sysio::Monotonic;
 
 /// Probes that fail at once make the watch think again, at most so often in one turn.
 const ROUNDS: usize = 16;
 /// Probes whose outcome is still to come; the prober itself has fewer.
 const FLYING: usize = 512;
+
+/// One miss is a lost packet.
+const MISSES: u32 = 3;
+/// Longer than it takes to learn that DNS as a whole is dead.
+const MISSED_FOR: Duration = Duration::from_secs(15);
 
 /// A line being watched.
 #[derive(Debug)]
@@ -35,7 +43,14 @@ pub(crate) struct LineWatch {
     /// The verdict that was told last.
     told: Verdict,
     unsent: bool,
-    lost_names: HashMap<String, usize>,
+    lost_names: HashMap<String, Misses>,
+}
+
+/// Tries to resolve a name in a row that failed.
+#[derive(Debug)]
+struct Misses {
+    count: u32,
+    since: Monotonic,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -76,12 +91,15 @@ impl LineWatch {
         self.prober.bytes()
     }
 
-    /// The names that were not resolved in their last tries although others were.
-    pub(crate) fn unresolvable(&self) -> Vec<&str> {
-        /// One miss is a lost packet.
-        const TRIES: usize = 3;
-        let mut names: Vec<_> =
-            self.lost_names.iter().filter(|(_, count)| **count >= TRIES).map(|(n, _)| n.as_str()).collect();
+    /// The names that do not resolve although others do.
+    pub(crate) fn unresolvable(&self, now: Monotonic) -> Vec<&str> {
+        // A dead line or a dead DNS has no fault of single names.
+        if matches!(self.watch.verdict().state, State::Unknown | State::Down | State::Partial(Part::Dns)) {
+            return Vec::new();
+        }
+        let sure = |misses: &Misses| misses.count >= MISSES && now.since(misses.since) >= MISSED_FOR;
+        let sure = self.lost_names.iter().filter(|(_, misses)| sure(misses));
+        let mut names: Vec<_> = sure.map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names
     }
@@ -235,7 +253,10 @@ impl LineWatch {
         let target = &asked.target;
         if let Some(host) = asked.host.as_ref().filter(|_| target.address.is_none()) {
             match outcome {
-                Outcome::Unresolvable => *self.lost_names.entry(host.clone()).or_default() += 1,
+                Outcome::Unresolvable => {
+                    let fresh = Misses { count: 0, since: now };
+                    self.lost_names.entry(host.clone()).or_insert(fresh).count += 1;
+                }
                 Outcome::Unsent(_) => {}
                 _ => drop(self.lost_names.remove(host)),
             }

@@ -205,8 +205,8 @@ fn a_lan_device_s_ipv6_follows_the_line_in_use_and_comes_back() {
     for later in [39, 43, 47, 48] {
         house.turn(later);
     }
-    let routes = house.pi.sh("ip -6 route");
-    assert!(!routes.contains(&own), "our prefix is withdrawn in the end: {routes}");
+    let left = house.pi.sh("ip -6 route");
+    assert!(!left.contains(&own), "our prefix is withdrawn in the end: {left}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub fn secs(at: Monotonic) -> f64 {
     at.since_boot().as_secs_f64()
 }
 
-fn target(name: &str, operator: &str, kind: Kind, family: Family, address: Option<&str>) -> Target {
+pub fn target(name: &str, operator: &str, kind: Kind, family: Family, address: Option<&str>) -> Target {
     Target {
         name: name.to_owned(),
         operator: operator.to_owned(),
@@ -107,7 +107,10 @@ pub struct Play {
 
 impl Play {
     pub fn new(settings: Settings, world: World, seed: u64) -> Self {
-        let targets = targets();
+        Self::with(settings, targets(), world, seed)
+    }
+
+    pub fn with(settings: Settings, targets: Vec<Target>, world: World, seed: u64) -> Self {
         let mut play = Self {
             watch: Watch::new(settings, targets.clone(), seed),
             world,
@@ -142,7 +145,8 @@ impl Play {
         self.told.probes += 1;
         let word = target.name.split(' ').next().unwrap_or_default();
         *self.told.by.entry(word.to_owned()).or_default() += 1;
-        let (outcome, took) = self.world.ask(self.at, place, target, &self.targets[0].operator);
+        let first = self.targets[0].operator.clone();
+        let (outcome, took) = self.world.ask(self.at, place, &self.targets[place], &first);
         let timeout = timeout.as_secs_f64();
         if took.is_none_or(|took| took > timeout) {
             self.plan(self.at + timeout, probe, Outcome::Silent);

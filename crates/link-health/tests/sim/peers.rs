@@ -103,42 +103,42 @@ fn dpinger(world: &mut World, seed: u64, until: f64) -> Vec<(f64, bool)> {
     /// The alarm goes off when it has been fine for so many looks (`ALARM_DECAY_PERIODS`).
     const DECAY: u32 = 10;
     let mut rng = Rng::new(seed);
-    let (mut send, mut look) = (rng.unit() * SEND, rng.unit() * LOOK);
+    let (mut next_echo, mut glance) = (rng.unit() * SEND, rng.unit() * LOOK);
     let mut slots: Vec<(f64, Option<f64>)> = Vec::with_capacity(SLOTS);
     let (mut next, mut decay, mut said) = (0, 0, Vec::new());
-    while send.min(look) < until {
-        if send <= look {
-            let answer = echo(world, send, 0, 10.0).map(|took| send + took);
+    while next_echo.min(glance) < until {
+        if next_echo <= glance {
+            let answer = echo(world, next_echo, 0, 10.0).map(|took| next_echo + took);
             if slots.len() < SLOTS {
-                slots.push((send, answer))
+                slots.push((next_echo, answer));
             } else {
-                slots[next] = (send, answer)
+                slots[next] = (next_echo, answer);
             }
             next = (next + 1) % SLOTS;
-            send += SEND;
+            next_echo += SEND;
             continue;
         }
         let came: Vec<f64> =
-            slots.iter().filter_map(|(sent, at)| at.filter(|at| *at <= look).map(|at| at - sent)).collect();
+            slots.iter().filter_map(|(sent, at)| at.filter(|at| *at <= glance).map(|at| at - sent)).collect();
         let lost = slots
             .iter()
-            .filter(|(sent, at)| at.is_none_or(|at| at > look) && look - sent > LOST_AFTER)
+            .filter(|(sent, at)| at.is_none_or(|at| at > glance) && glance - sent > LOST_AFTER)
             .count();
         #[expect(clippy::cast_precision_loss, reason = "a count up to 120")]
         let mean = came.iter().sum::<f64>() / came.len().max(1) as f64;
         let bad = 100 * lost as u64 / ((came.len() + lost).max(1) as u64) > LOSS || mean > LATENCY;
         if bad {
             if decay == 0 {
-                said.push((look, true));
+                said.push((glance, true));
             }
             decay = DECAY;
         } else if decay > 0 {
             decay -= 1;
             if decay == 0 {
-                said.push((look, false));
+                said.push((glance, false));
             }
         }
-        look += LOOK;
+        glance += LOOK;
     }
     said
 }

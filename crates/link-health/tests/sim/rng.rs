@@ -1,6 +1,6 @@
 //! Chance that can be repeated.
 
-/// SplitMix64: small, and good enough to draw losses from.
+/// `SplitMix64`: small, and good enough to draw losses from.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 

@@ -48,6 +48,7 @@ pub struct World {
     fault: Option<(Fault, f64, f64)>,
     rtt: f64,
     burst: (bool, f64),
+    silenced: Option<String>,
 }
 
 /// Kernel's first timeout of a SYN (RFC 6298), and a usual one of data.
@@ -60,7 +61,7 @@ impl World {
         // From fibre to a long way round.
         let rtt = 0.008 + 0.06 * rng.unit();
         let burst = (false, weather.bursts.map_or(f64::INFINITY, |(every, _, _)| rng.wait(every)));
-        Self { rng, weather, fault: None, rtt, burst }
+        Self { rng, weather, fault: None, rtt, burst, silenced: None }
     }
 
     pub fn with_rtt(mut self, rtt: f64) -> Self {
@@ -70,6 +71,11 @@ impl World {
 
     pub fn fail(&mut self, fault: Fault, from: f64, until: f64) {
         self.fault = Some((fault, from, until));
+    }
+
+    /// This operator never answers.
+    pub fn silence(&mut self, operator: String) {
+        self.silenced = Some(operator);
     }
 
     fn fault_at(&self, at: f64) -> Option<Fault> {
@@ -131,6 +137,9 @@ impl World {
         first_operator: &str,
     ) -> (Outcome, Option<f64>) {
         let silent = (Outcome::Silent, None);
+        if self.silenced.as_ref() == Some(&target.operator) {
+            return silent;
+        }
         let web = matches!(target.kind, Kind::Http { .. });
         match self.fault_at(at) {
             Some(Fault::Dns) if matches!(target.kind, Kind::Dns { .. }) => return silent,

@@ -32,8 +32,8 @@ struct LineNumbers {
 }
 
 impl Numbers {
-    pub(crate) fn of(watches: &[LineWatch]) -> Self {
-        Self { lines: watches.iter().map(LineNumbers::of).collect() }
+    pub(crate) fn of(now: Monotonic, watches: &[LineWatch]) -> Self {
+        Self { lines: watches.iter().map(|watch| LineNumbers::of(now, watch)).collect() }
     }
 
     fn line(&self, line: Line) -> Option<&LineNumbers> {
@@ -42,7 +42,7 @@ impl Numbers {
 }
 
 impl LineNumbers {
-    fn of(watch: &LineWatch) -> Self {
+    fn of(now: Monotonic, watch: &LineWatch) -> Self {
         let reports: Vec<_> = watch.targets().collect();
         let alive = reports.iter().filter(|(_, r)| matches!(r.state, TargetState::Up | TargetState::Lossy));
         let mut latencies: Vec<f64> =
@@ -58,7 +58,7 @@ impl LineNumbers {
                 .then(|| rounded(losses.iter().sum::<f64>() / f64::from(count))),
             bytes: watch.bytes(),
             targets: reports.into_iter().map(|(target, report)| describe(target, report)).collect(),
-            unresolvable: watch.unresolvable().into_iter().map(str::to_owned).collect(),
+            unresolvable: watch.unresolvable(now).into_iter().map(str::to_owned).collect(),
         }
     }
 }

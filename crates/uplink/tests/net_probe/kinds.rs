@@ -110,8 +110,15 @@ fn a_refusal_on_the_way_is_never_an_answer() {
         world.fault(rule);
         for text in EVERY.iter().filter(|t| !t.contains(".test")) {
             let outcome = ask(&world, text);
-            let Outcome::Refused { why } = outcome else { panic!("{rule}: {text}: {outcome:?}") };
-            assert!(!text.starts_with("icmp") || why.contains(say), "{rule}: {text}: {why}");
+            match &outcome {
+                Outcome::Refused { why } => {
+                    assert!(!text.starts_with("icmp") || why.contains(say), "{rule}: {text}: {why}");
+                }
+                // Seen with all hops in one kernel: the error is there before connect() has let go of
+                // the socket, which makes it a soft one (`tcp_v6_err`), and the connection goes on trying.
+                Outcome::Silent if text.starts_with("tls [") => {}
+                _ => panic!("{rule}: {text}: {outcome:?}"),
+            }
         }
         world.heal();
     }

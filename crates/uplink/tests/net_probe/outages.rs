@@ -39,6 +39,10 @@ fn a_part_that_fails_is_named() {
         world.fault(rule);
         let took = world.until("partial", Some(part));
         assert!(took <= PARTIAL + SLACK, "{part}: {took:?}");
+        let conditions = world.snapshot().unwrap()["conditions"].clone();
+        let ids: Vec<_> = conditions.as_array().unwrap().iter().filter_map(|c| c["id"].as_str()).collect();
+        assert!(ids.contains(&"uplink-wired-partial"), "{ids:?}");
+        assert!(!ids.contains(&"uplink-target-unresolvable"), "a dead DNS is no fault of a name");
         world.heal();
         let back = world.until("up", None);
         println!("{part}: named after {took:?}, over after {back:?}");

@@ -126,7 +126,8 @@ fn names_that_never_resolve_are_a_condition_and_no_fault_of_the_line() {
     ));
     let _daemon = world.daemon();
     world.until("up", None);
-    within(SOON, "the condition", || {
+    // Not before it is sure that DNS as such is alive.
+    within(SOON * 3, "the condition", || {
         let snapshot = world.snapshot()?;
         let conditions = snapshot["conditions"].as_array()?.clone();
         conditions.into_iter().find(|c| c["id"] == "uplink-target-unresolvable")

@@ -230,6 +230,8 @@ impl World {
             "ip addr add 2001:db8:ffff::1/64 dev isp0 nodad",
             "ip route add 192.168.178.0/24 via 203.0.113.2",
             "ip -6 route add 2001:db8:a::/64 via 2001:db8:ffff::2",
+            // Errors come as often as they are due, not once a second.
+            "sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0",
             "nft add table inet f",
             "nft add chain inet f in { type filter hook input priority 0 ; }",
         ] {
