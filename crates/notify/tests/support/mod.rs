@@ -164,7 +164,7 @@ fn converse(stream: Box<dyn Stream>, server: &MailServer, secure: bool, heard: &
         }
         let line = line.trim_end();
         let mark = if secure { "tls" } else { "clear" };
-        heard.head.push_str(&format!("{mark} {line}\n"));
+        heard.head.extend([mark, " ", line, "\n"]);
         match line.split(' ').next().unwrap_or_default() {
             "EHLO" => greet(&mut stream, server, secure)?,
             "STARTTLS" => {
