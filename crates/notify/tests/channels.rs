@@ -12,10 +12,12 @@ use notify::outbox::Outcome;
 use notify::outgoing::Outgoing;
 use notify::settings::{Security, Target};
 use snapshot::Severity;
-use support::{Authority, CURRENT, EXPIRED, MailServer, Sink, http, mail, status};
+use support::{Authority, CURRENT, MailServer, Sink, http, mail, status};
 use sysio::Root;
 
 const TOKEN: &str = "sesame-open";
+/// From and to when a certificate was valid whose time is over.
+const EXPIRED: [&str; 2] = ["20240101000000Z", "20240201000000Z"];
 const PATH: &str = "hook-4711-secret";
 
 fn message() -> Outgoing {
