@@ -12,10 +12,12 @@ use notify::outbox::Outcome;
 use notify::outgoing::Outgoing;
 use notify::settings::{Security, Target};
 use snapshot::Severity;
-use support::{Authority, CURRENT, EXPIRED, MailServer, Sink, http, mail, status};
+use support::{Authority, CURRENT, MailServer, Sink, http, mail, status};
 use sysio::Root;
 
 const TOKEN: &str = "sesame-open";
+/// From and to when a certificate was valid whose time is over.
+const EXPIRED: [&str; 2] = ["20240101000000Z", "20240201000000Z"];
 const PATH: &str = "hook-4711-secret";
 
 fn message() -> Outgoing {
@@ -85,11 +87,12 @@ fn a_webhook_gets_document_token_and_signature_over_tls_of_ones_own_authority() 
     assert_eq!(deliver(webhook(&sink, "https"), dir.path()), Outcome::Accepted);
     let heard = &sink.wait_for(1)[0];
     assert!(heard.head.starts_with(&format!("POST /{PATH} HTTP/1.1\r\n")), "{}", heard.head);
-    let head = heard.head.to_lowercase();
+    let fields = heard.head.to_lowercase();
     assert!(
-        head.contains(&format!("authorization: bearer {TOKEN}")) && head.contains("idempotency-key: box-7")
+        fields.contains(&format!("authorization: bearer {TOKEN}"))
+            && fields.contains("idempotency-key: box-7")
     );
-    assert!(head.contains("x-failberry-signature: sha256="));
+    assert!(fields.contains("x-failberry-signature: sha256="));
     let document: serde_json::Value = serde_json::from_str(&heard.body).unwrap();
     assert_eq!(document["title"], "no line to the internet: Störung");
     assert_eq!(document["age_seconds"], 90);

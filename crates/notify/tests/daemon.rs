@@ -159,6 +159,7 @@ fn an_alert_then_its_recovery_and_hooks_get_their_notes() {
     let notes: Vec<_> = fs::read_dir(house.path("run/failberry-notify/hooks")).unwrap().flatten().collect();
     assert_eq!(notes.len(), 1, "failover alone has a hook");
     let note = fs::read_to_string(notes[0].path()).unwrap();
+    assert_eq!(sink.heard().len(), 2, "and nothing else was told");
     assert!(note.contains("FAILBERRY_TO") && note.contains("cellular"), "{note}");
 }
 

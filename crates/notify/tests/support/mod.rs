@@ -164,7 +164,7 @@ fn converse(stream: Box<dyn Stream>, server: &MailServer, secure: bool, heard: &
         }
         let line = line.trim_end();
         let mark = if secure { "tls" } else { "clear" };
-        heard.head.push_str(&format!("{mark} {line}\n"));
+        heard.head.extend([mark, " ", line, "\n"]);
         match line.split(' ').next().unwrap_or_default() {
             "EHLO" => greet(&mut stream, server, secure)?,
             "STARTTLS" => {
@@ -243,8 +243,6 @@ fn base64(bytes: &[u8]) -> String {
 
 /// From and to when a certificate is valid.
 pub(crate) const CURRENT: [&str; 2] = ["20240101000000Z", "20990101000000Z"];
-/// The same of one whose time is over.
-pub(crate) const EXPIRED: [&str; 2] = ["20240101000000Z", "20240201000000Z"];
 
 /// An authority and a server certificate for `localhost`, made by openssl.
 pub(crate) struct Authority {
