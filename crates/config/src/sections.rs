@@ -68,14 +68,9 @@ section! {
     /// How the lines to the internet are watched, and chosen.
     Uplink "uplink" for ["uplink"] {
         /// Whom to ask how a line is; this replaces the built-in list, so name several operators and
-<<<<<<< HEAD
         /// kinds: `icmp 1.1.1.1`, `dns 9.9.9.9`, `tcp host:port`, `tls host`,
         /// `http http://host/path status=204 body=text`. Each may have operator= (targets of one count
         /// as one) and region=.
-=======
-        /// kinds. "icmp 1.1.1.1", "dns 9.9.9.9", "tcp host:port", "tls host", `http http://host/path
-        /// status=204 body=text`; each may have operator= (targets of one count as one) and region=.
->>>>>>> h/guard
         targets "targets": Vec<ProbeTarget> = Vec::new(), like "[\"icmp 1.1.1.1 operator=cloudflare\", \"dns 9.9.9.9 operator=quad9\"]";
         /// How long the wired line must have been good before it is used again, 5 to 3600; longer by
         /// itself when it comes and goes.
