@@ -8,7 +8,7 @@ use lexopt::Arg;
 use sysio::Root;
 
 use crate::request::{self, Request};
-use crate::{config_check, exit, import, incidents, modem, status};
+use crate::{config_check, exit, import, incidents, modem, status, usage};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -20,6 +20,8 @@ usage: failberry COMMAND
   dial                 with modem.dial on-demand: call now, also while the wired line is up
   hangup               end the call, and make no other until the wired line fails again
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
+  usage [--json]       data of the cellular line in this billing period, and what is left
+  usage set '3.2 GB'   take the provider's figure for this period; root only
   modem                the stick: model, network, signal, link
   modem at 'AT+CSQ'    ask the stick something, also during the call; root only
   modem disable-cdrom  switch a ZTE stick's CD-ROM off for good, after a warning (--yes)
@@ -30,7 +32,7 @@ usage: failberry COMMAND
   -V, --version        the version
 ";
 
-const JSON: &str = "--json belongs to status and incidents";
+const JSON: &str = "--json belongs to status, incidents and usage";
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,15 @@ pub enum Command {
         /// For programs.
         json: bool,
     },
+    /// Show what the metered line has carried.
+    Usage {
+        /// The system.
+        root: Root,
+        /// For programs.
+        json: bool,
+    },
+    /// Take the provider's figure.
+    UsageSet(Root, String),
     /// Show the stick.
     Modem(Root),
     /// Ask the stick.
@@ -100,6 +111,9 @@ impl Command {
         let command = match words.as_slice() {
             ["status"] => return Ok(Self::Status { root, json }),
             ["incidents"] => return Ok(Self::Incidents { root, json }),
+            ["usage"] => return Ok(Self::Usage { root, json }),
+            ["usage", "set", amount] => Self::UsageSet(root, (*amount).to_owned()),
+            ["usage", "set", ..] => return Err("usage set takes one amount, in quotes: '3.2 GB'".into()),
             ["config", "check", _] => Self::ConfigCheck(PathBuf::from(&verbs[2])),
             ["config", "import"] => Self::ConfigImport(root),
             ["redial"] => Self::Ask(root, Request::Redial),
@@ -145,6 +159,8 @@ impl Command {
             Self::ConfigImport(root) => import::run(&root),
             Self::Ask(root, what) => request::run(&root, what),
             Self::Incidents { root, json } => incidents::run(&root, json),
+            Self::Usage { root, json } => usage::run(&root, json),
+            Self::UsageSet(root, amount) => usage::set(&root, &amount),
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
             Self::ModemForgetPin(root) => modem::forget_pin(&root),
@@ -171,6 +187,10 @@ mod tests {
         assert_eq!(parse(&["config", "import"]).unwrap(), Command::ConfigImport(root.clone()));
         let incidents = Command::Incidents { root: root.clone(), json: true };
         assert_eq!(parse(&["incidents", "--json"]).unwrap(), incidents);
+        let usage = Command::Usage { root: root.clone(), json: true };
+        assert_eq!(parse(&["usage", "--json"]).unwrap(), usage);
+        let set = Command::UsageSet(root.clone(), "3.2 GB".into());
+        assert_eq!(parse(&["usage", "set", "3.2 GB"]).unwrap(), set);
         for (word, request) in
             [("redial", Request::Redial), ("dial", Request::Dial), ("hangup", Request::HangUp)]
         {
@@ -204,6 +224,8 @@ mod tests {
             &["redial", "--yes"],
             &["dial", "112"],
             &["hangup", "--json"],
+            &["usage", "set"],
+            &["usage", "set", "3.2", "GB"],
             &["modem", "at"],
             &["modem", "at", "AT", "+CSQ"],
             &["modem", "disable-cdrom", "--json"],

@@ -9,6 +9,7 @@ mod incidents;
 mod modem;
 mod request;
 pub mod status;
+mod usage;
 
 pub use command::Command;
 pub use request::Request;

@@ -12,6 +12,7 @@ use crate::bench;
 use crate::error::{Context, Error, Result};
 use crate::fault::catalogue::CATALOGUE;
 use crate::image;
+use crate::line;
 use crate::scenario::format::{Scenario, matches};
 use crate::scenario::run::Runner;
 use crate::stick::{self, StickConfig};
@@ -34,7 +35,7 @@ lab run NAME… [OPTION]…         run scenarios; * and ? in a name stand for a
     --seed N                    what random choices are made from; may repeat (default 1)
     --tag WORD                  those with this tag (no NAME needed)
     --json FILE                 write an array of {name, seed, passed, seconds, detail}
-lab faults                      list the faults of stick and carrier, their cures and sources
+lab faults                      list the faults of stick, carrier and lines, their cures and sources
 lab up [--once]                 boot the appliance to look at; --once: until it works, then end
 lab bench NAME [--runs N]       ours beside the peers (scripts/bench bakes the image for it)
 lab stick --socket PATH [--netns FILE]
@@ -140,6 +141,13 @@ fn faults() -> u8 {
         println!("{:18} {}", row.name, row.does);
         let times = if row.cycles > 1 { format!(" ({} times)", row.cycles) } else { String::new() };
         println!("{:18} cured by {:?}{times}; {}", "", row.cure, row.source);
+    }
+    println!(
+        "\nfaults of a line (line-fault = {{ line = \"wired\" or \"cellular\", name = … }}), until line-clear:\n"
+    );
+    for row in &line::catalogue::CATALOGUE {
+        println!("{:20} {}", row.name, row.does);
+        println!("{:20} {}", "", row.source);
     }
     0
 }

@@ -7,9 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::appliance::Appliance;
+use crate::client::Habit;
 use crate::fault::Kind;
+use crate::line::Line;
 use crate::stick::StickState;
-use crate::world::{APPLIANCE, Via, way};
+use crate::world::{APPLIANCE, Via, way, way_from};
 
 /// One question must be answered in this time, else it is asked again.
 const ASK: Duration = Duration::from_secs(5);
@@ -49,6 +51,12 @@ pub enum Expectation {
     Ssh(Ssh),
     /// SSH offers keys and nothing else.
     SshRefusesPasswords,
+    /// What somebody in the LAN sees of it all.
+    Client(ClientSees),
+    /// Nothing is sent over a line to a port of the internet any more.
+    LineQuiet(Quiet),
+    /// What a line has carried since counting began.
+    LineBytes(Bytes),
     /// The appliance has rebooted by itself, this often or more.
     RebootsAtLeast(u32),
 }
@@ -57,8 +65,11 @@ pub enum Expectation {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Field {
-    /// `<daemon>.<field>…`
+    /// `<daemon>.<field>…`; where there is a list, a number or the `name` of what is meant.
     pub path: String,
+    /// The field, in milliseconds of the appliance's clock, that says since when it is so: the time
+    /// counts, not when the lab came to ask.
+    pub since: Option<String>,
     /// This.
     pub equals: Option<Value>,
     /// One of these.
@@ -117,6 +128,48 @@ pub enum From {
     Internet,
 }
 
+/// What somebody in the LAN sees; all that is given must hold.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClientSees {
+    /// Who.
+    pub name: Habit,
+    /// The way the last answer went.
+    pub via: Option<Via>,
+    /// No silence was longer than this, in seconds.
+    pub longest_gap_at_most: Option<f64>,
+    /// It has come to its end.
+    pub complete: Option<bool>,
+    /// Connections it took, this many or fewer.
+    pub connections_at_most: Option<u64>,
+    /// Answers, this many or more.
+    pub received_at_least: Option<u64>,
+}
+
+/// A line that somebody no longer uses.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Quiet {
+    /// Which line.
+    pub line: Line,
+    /// The port of the internet that is no longer sent to.
+    pub port: u16,
+    /// For how long, until it counts as so. What is reported is the time of the last packet.
+    pub for_seconds: f64,
+}
+
+/// What a line has carried, both ways; all that is given must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Bytes {
+    /// Which line.
+    pub line: Line,
+    /// This many or fewer.
+    pub at_most: Option<u64>,
+    /// This many or more.
+    pub at_least: Option<u64>,
+}
+
 /// A page for the LAN client.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,11 +207,28 @@ impl Expectation {
     /// What is missing.
     pub(super) fn asks_something(&self) -> Result<(), &'static str> {
         let nothing = match self {
-            Self::Status(field) => Field { path: String::new(), ..field.clone() } == Field::default(),
+            Self::Status(field) => {
+                Field { path: String::new(), since: None, ..field.clone() } == Field::default()
+            }
             Self::Stick(seen) => *seen == Seen::default(),
+            Self::Client(client) => *client == ClientSees::nothing(client.name),
+            Self::LineBytes(bytes) => bytes.at_most.is_none() && bytes.at_least.is_none(),
             _ => false,
         };
-        if nothing { Err("`status` and `stick` need something that must hold") } else { Ok(()) }
+        if nothing {
+            Err("`status`, `stick`, `client` and `line-bytes` need something that must hold")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether an answer tells when it came true: then asking may take longer than that.
+    pub(super) fn knows_when(&self) -> bool {
+        match self {
+            Self::Status(field) => field.since.is_some(),
+            Self::LineQuiet(_) => true,
+            _ => false,
+        }
     }
 
     /// Asks once. `from_line` is where the console is searched from, and moves behind a hit.
@@ -176,7 +246,7 @@ impl Expectation {
                 return Ok(Some(stamp));
             }
             Self::DaemonsHealthy => daemons_healthy(&status(appliance)?)?,
-            Self::Status(field) => field.check(&status(appliance)?)?,
+            Self::Status(field) => return field.ask(appliance),
             Self::Condition(id) => {
                 let status = status(appliance)?;
                 let found = conditions(&status);
@@ -198,6 +268,9 @@ impl Expectation {
                 seen.check(&stick.state())?;
             }
             Self::Ssh(ssh) => ssh.check(appliance)?,
+            Self::Client(client) => client.check(appliance)?,
+            Self::LineQuiet(quiet) => return quiet.ask(appliance),
+            Self::LineBytes(bytes) => bytes.check(appliance.line_bytes(bytes.line))?,
             Self::RebootsAtLeast(least) => {
                 let reboots = appliance.reboots();
                 if reboots < *least {
@@ -247,14 +320,26 @@ fn conditions(status: &Value) -> Vec<&str> {
 }
 
 impl Field {
+    fn ask(&self, appliance: &Appliance) -> Answer {
+        let asked = appliance.console.now();
+        let status = status(appliance)?;
+        self.check(&status)?;
+        let Some(since) = &self.since else { return Ok(None) };
+        // The answer was written somewhere between question and answer: half of that is the error.
+        let written = asked + appliance.console.now().saturating_sub(asked) / 2;
+        let number = |value: Option<&Value>| value.and_then(Value::as_u64);
+        let (now, then) = (number(status.get("monotonic_ms")), number(find(&status, since)));
+        let (Some(now), Some(then)) = (now, then) else { return Err(format!("{since}: no time there")) };
+        Ok(Some(written.saturating_sub(Duration::from_millis(now.saturating_sub(then)))))
+    }
+
     fn check(&self, status: &Value) -> Result<(), String> {
-        let pointer = format!("/daemons/{}", self.path.replace('.', "/"));
         // A field that is not there counts as null, but not below something that is not there either.
-        let parent = pointer.rsplit_once('/').and_then(|(parent, _)| status.pointer(parent));
+        let parent = self.path.rsplit_once('.').and_then(|(parent, _)| find(status, parent));
         if !parent.is_some_and(|parent| parent.is_object() || parent.is_array()) {
             return Err(format!("{}: nothing there that could have this field", self.path));
         }
-        let found = status.pointer(&pointer).unwrap_or(&Value::Null);
+        let found = find(status, &self.path).unwrap_or(&Value::Null);
         if self.holds(found) { Ok(()) } else { Err(format!("{} is {found}", self.path)) }
     }
 
@@ -269,6 +354,67 @@ impl Field {
                 .as_ref()
                 .is_none_or(|part| found.as_str().is_some_and(|text| text.contains(part)))
             && self.is_set.is_none_or(|set| found.is_null() != set)
+    }
+}
+
+/// What a path leads to, below the daemons' snapshots.
+fn find<'a>(status: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(status.get("daemons")?, |value, key| match value {
+        Value::Array(all) => match key.parse::<usize>() {
+            Ok(number) => all.get(number),
+            Err(_) => all.iter().find(|one| one["name"] == key),
+        },
+        value => value.get(key),
+    })
+}
+
+impl ClientSees {
+    fn nothing(name: Habit) -> Self {
+        Self {
+            name,
+            via: None,
+            longest_gap_at_most: None,
+            complete: None,
+            connections_at_most: None,
+            received_at_least: None,
+        }
+    }
+
+    fn check(&self, appliance: &Appliance) -> Result<(), String> {
+        let client = appliance.client(self.name).map_err(|error| error.to_string())?;
+        let (seen, gap) = (client.seen(), client.longest_gap().as_secs_f64());
+        if let Some(why) = &seen.broken {
+            return Err(format!("{} is broken: {why}", self.name.name()));
+        }
+        let way = seen.from.and_then(|from| way_from(from, appliance.subscriber()));
+        // Silence of somebody who never heard anything is none.
+        let right = self.longest_gap_at_most.is_none_or(|most| seen.gaps.any() && gap <= most)
+            && self.via.is_none_or(|via| way == Some(via))
+            && self.complete.is_none_or(|complete| complete == seen.complete)
+            && self.connections_at_most.is_none_or(|most| seen.connections <= most)
+            && self.received_at_least.is_none_or(|least| seen.received >= least);
+        if right { Ok(()) } else { Err(format!("longest gap {gap:.1} s, way {way:?}, {seen:?}")) }
+    }
+}
+
+impl Quiet {
+    fn ask(&self, appliance: &Appliance) -> Answer {
+        // A line that was never used that way is quiet from the beginning.
+        let Some(quiet) = appliance.world.lines.get(self.line).quiet_for(self.port) else {
+            return Ok(Some(Duration::ZERO));
+        };
+        if quiet.as_secs_f64() < self.for_seconds {
+            return Err(format!("port {} was sent to {:.1} s ago", self.port, quiet.as_secs_f64()));
+        }
+        Ok(Some(appliance.console.now().saturating_sub(quiet)))
+    }
+}
+
+impl Bytes {
+    fn check(&self, carried: u64) -> Result<(), String> {
+        let right = self.at_most.is_none_or(|most| carried <= most)
+            && self.at_least.is_none_or(|least| carried >= least);
+        if right { Ok(()) } else { Err(format!("{carried} bytes went over it")) }
     }
 }
 
@@ -355,6 +501,18 @@ mod tests {
         assert_eq!(field("uplink.dns.0", "192.0.2.53".into()).check(&status), Ok(()));
         assert!(field("uplink.state", "online".into()).check(&status).unwrap_err().contains("serving"));
         assert!(field("nobody.state", "x".into()).check(&status).is_err());
+    }
+
+    #[test]
+    fn one_of_a_list_is_found_by_its_name() {
+        let mut status = all("serving");
+        status["daemons"]["uplink"]["links"] =
+            serde_json::json!([{ "name": "wired", "state": "up" }, { "name": "cellular", "state": "down" }]);
+        let field =
+            |path: &str, equals: Value| Field { path: path.into(), equals: Some(equals), ..Field::default() };
+        assert_eq!(field("uplink.links.cellular.state", "down".into()).check(&status), Ok(()));
+        assert!(field("uplink.links.cellular.state", "up".into()).check(&status).is_err());
+        assert!(field("uplink.links.nobody.state", Value::Null).check(&status).is_err());
     }
 
     #[test]

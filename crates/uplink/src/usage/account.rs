@@ -12,16 +12,17 @@ use sysio::Monotonic;
 /// One save is a file of up to 8 KiB and its directory, some 24 KiB with the journal; at 3456 saves a day
 /// that is 83 MB, and 30 GB a year, of the thousands of gigabytes a card is good for.
 const SAVE_AFTER: Duration = Duration::from_secs(25);
-/// Nor is it more than this: the saves this causes are bounded by the bytes paid for (256 a gigabyte).
-const SAVE_BYTES: u64 = 4_000_000;
+/// Nor is it more than this and what comes until the next look: the saves this causes are bounded by the
+/// bytes paid for (500 a gigabyte, 12 MB of writing).
+const SAVE_BYTES: u64 = 2_000_000;
 /// No two saves within this; a card that is asked all the time has no time for anything else.
 const SAVE_GAP: Duration = Duration::from_secs(1);
 /// How often to look at the counters.
 const LOOK: Duration = Duration::from_secs(2);
-/// While the line is busy, so that no look finds much more than [`SAVE_BYTES`]: 4 MB are 64 Mbit/s.
+/// While the line is busy, so that no look finds much more than [`SAVE_BYTES`] up to 32 Mbit/s.
 const LOOK_BUSY: Duration = Duration::from_millis(500);
 /// From here on it is busy.
-const BUSY: u64 = 1_000_000;
+const BUSY: u64 = 250_000;
 
 /// When people are told, in percent of the quota.
 pub(crate) const EARLY: u64 = 75;

@@ -56,7 +56,7 @@ impl Saver {
                 Some(result)
             }
             Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => self.ended(),
+            Err(TryRecvError::Disconnected) => Some(self.ended()),
         }
     }
 
@@ -71,13 +71,13 @@ impl Saver {
                 Some(result)
             }
             Err(RecvTimeoutError::Timeout) => Some(Err("the card takes too long".to_owned())),
-            Err(RecvTimeoutError::Disconnected) => self.ended(),
+            Err(RecvTimeoutError::Disconnected) => Some(self.ended()),
         }
     }
 
     /// A thread that panicked; systemd's next start brings another.
-    fn ended(&mut self) -> Option<Result<(), String>> {
+    fn ended(&mut self) -> Result<(), String> {
         self.busy = false;
-        Some(Err("the thread that saves has ended".to_owned()))
+        Err("the thread that saves has ended".to_owned())
     }
 }
