@@ -6,7 +6,11 @@
 //! neither a restart nor a reboot tells it again. A daemon that nobody hears says nothing: its
 //! conditions are neither there nor gone.
 
-use std::collections::{BTreeMap, VecDeque};
+mod family;
+mod spell;
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +18,8 @@ use snapshot::{Condition, Severity};
 use sysio::Monotonic;
 
 use crate::notice::{Item, Kind, Notice};
+use family::{Key, first, key, rank, worst};
+use spell::Spell;
 
 /// The condition of a daemon that nobody hears.
 pub const SILENT: &str = "daemon-silent";
@@ -94,15 +100,14 @@ pub struct Told {
 
 #[derive(Debug)]
 enum Track {
-    /// There, and not told yet.
-    Settling { since: Monotonic },
-    /// There, and told. `worse`: since when it is worse than it was told.
-    Told { told: Told, worse: Option<Monotonic>, remind: Monotonic },
+    /// Not told yet: there, or gone for a moment.
+    Settling { spell: Spell },
+    /// There, and told. `worse`: how long it has been worse than it was told; `milder`: since when
+    /// another of its family stands in its place.
+    Told { told: Told, worse: Option<Spell>, milder: Option<Monotonic>, remind: Monotonic },
     /// Told, and gone.
-    Leaving { told: Told, since: Monotonic, vanished: bool },
+    Leaving { told: Told, since: Monotonic, vanished: bool, remind: Monotonic },
 }
-
-type Key = (String, String);
 
 /// What the machine keeps over restarts besides [`Told`]: what waits for a summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,11 +132,11 @@ impl Alerts {
     /// Goes on from what was told and held before.
     pub fn new(policy: Policy, now: Monotonic, unix: Option<u64>, told: Vec<Told>, held: Held) -> Self {
         let tracks = told.into_iter().map(|told| {
-            let key = (told.daemon.clone(), told.id.clone());
+            let key = key(&told.daemon, &told.id);
             // The wall clock may have jumped: a reminder is never further away than a day.
             let since = told.last_unix.zip(unix).map(|(last, now)| now.saturating_sub(last));
             let left = since.map_or(REMIND, |past| REMIND.saturating_sub(Duration::from_secs(past)));
-            (key, Track::Told { told, worse: None, remind: now + left })
+            (key, Track::Told { told, worse: None, milder: None, remind: now + left })
         });
         Self { policy, tracks: tracks.collect(), sent: VecDeque::new(), held, held_since: now }
     }
@@ -160,7 +165,7 @@ impl Alerts {
             }
         }
         self.vanished(now, all);
-        let current: BTreeMap<Key, Condition> = all.iter().flat_map(current).collect();
+        let current = worst(all.iter().flat_map(current), self.policy.least);
         let keys: Vec<Key> = self.tracks.keys().cloned().collect();
         for key in keys {
             due.extend(self.ripe(now, unix, &key, current.get(&key)));
@@ -174,36 +179,38 @@ impl Alerts {
     }
 
     fn heard(&mut self, now: Monotonic, daemon: &str, conditions: &[Condition]) {
-        let there = |id: &str| conditions.iter().any(|c| c.id == id && c.severity >= self.policy.least);
+        let bad = conditions.iter().filter(|c| c.severity >= self.policy.least);
+        let there: BTreeSet<Key> = bad.map(|c| key(daemon, &c.id)).collect();
         for (key, track) in self.tracks.range_mut(first(daemon)..).take_while(|(key, _)| key.0 == daemon) {
-            if there(&key.1) {
+            if there.contains(key) {
                 track.is_there(now);
             } else {
                 track.is_gone(now, false);
             }
         }
-        self.tracks.retain(|key, track| {
-            key.0 != daemon || !matches!(track, Track::Settling { .. }) || there(&key.1)
-        });
-        for condition in conditions.iter().filter(|c| c.severity >= self.policy.least) {
-            let key = (daemon.to_owned(), condition.id.clone());
-            if self.tracks.len() < MOST_TRACKS || self.tracks.contains_key(&key) {
-                self.tracks.entry(key).or_insert(Track::Settling { since: now });
-            }
+        for key in there {
+            self.begin(now, key);
         }
+        self.forget_settled(now);
     }
 
     fn silent(&mut self, now: Monotonic, daemon: &str) {
-        // What it said last is not known to be over, and not known to go on.
-        self.tracks.retain(|key, track| {
-            key.0 != daemon || key.1 == SILENT || !matches!(track, Track::Settling { .. })
-        });
-        for (_, track) in self.tracks.range_mut(first(daemon)..).take_while(|(key, _)| key.0 == daemon) {
-            track.is_there(now);
+        for (key, track) in self.tracks.range_mut(first(daemon)..).take_while(|(key, _)| key.0 == daemon) {
+            // What it said last is not known to be over, and not known to go on.
+            match track {
+                Track::Settling { spell } if key.1 != SILENT => spell.gone(now),
+                track => track.is_there(now),
+            }
         }
         if self.policy.least <= Severity::Warning {
-            let key = (daemon.to_owned(), SILENT.to_owned());
-            self.tracks.entry(key).or_insert(Track::Settling { since: now });
+            self.begin(now, key(daemon, SILENT));
+        }
+        self.forget_settled(now);
+    }
+
+    fn begin(&mut self, now: Monotonic, key: Key) {
+        if self.tracks.len() < MOST_TRACKS || self.tracks.contains_key(&key) {
+            self.tracks.entry(key).or_insert(Track::Settling { spell: Spell::new(now) });
         }
     }
 
@@ -214,12 +221,19 @@ impl Alerts {
                 track.is_gone(now, true);
             }
         }
-        self.tracks.retain(|key, track| {
-            !matches!(track, Track::Settling { .. }) || all.iter().any(|seen| seen.daemon == key.0)
+        self.forget_settled(now);
+    }
+
+    /// What was never told and has been gone for as long as a recovery takes.
+    fn forget_settled(&mut self, now: Monotonic) {
+        let after = self.policy.recovered;
+        self.tracks.retain(|_, track| match track {
+            Track::Settling { spell } => !spell.is_over(now, after),
+            Track::Told { .. } | Track::Leaving { .. } => true,
         });
     }
 
-    /// What a condition's time has come for.
+    /// What a family's time has come for; `is` is the worst of it at this moment.
     fn ripe(
         &mut self,
         now: Monotonic,
@@ -230,41 +244,37 @@ impl Alerts {
         let policy = &self.policy;
         let track = self.tracks.get_mut(key)?;
         match track {
-            Track::Settling { since } => {
+            Track::Settling { spell } => {
                 let is = is?;
-                if now.since(*since) < policy.settle(&key.1, is.severity) {
+                if spell.lasted(now) < policy.settle(&is.id, is.severity) {
                     return None;
                 }
                 let told = Told {
                     daemon: key.0.clone(),
-                    id: key.1.clone(),
+                    id: is.id.clone(),
                     severity: is.severity,
                     summary: is.summary.clone(),
                     first_unix: unix,
                     last_unix: unix,
                 };
-                *track = Track::Told { told, worse: None, remind: now + REMIND };
-                Some(notice(Kind::Alert, key, is, &is.detail))
+                *track = Track::Told { told, worse: None, milder: None, remind: now + REMIND };
+                Some(notice(Kind::Alert, &key.0, is))
             }
-            Track::Told { told, worse, remind } => {
-                let Some(is) = is else {
-                    *worse = None;
-                    return None;
-                };
-                if is.severity <= told.severity {
-                    *worse = None;
-                } else if now.since(*worse.get_or_insert(now)) >= policy.settle(&key.1, is.severity) {
-                    (told.severity, told.last_unix, told.summary) = (is.severity, unix, is.summary.clone());
-                    (*worse, *remind) = (None, now + REMIND);
-                    return Some(notice(Kind::Alert, key, is, &is.detail));
+            Track::Told { told, worse, milder, remind } => {
+                if differs(policy, now, told, is, (&mut *worse, &mut *milder)) {
+                    let was = std::mem::replace(&mut told.id, is?.id.clone());
+                    (told.severity, told.last_unix, told.summary) = (is?.severity, unix, is?.summary.clone());
+                    (*worse, *milder, *remind) = (None, None, now + REMIND);
+                    return Some(notice(Kind::Alert, &key.0, is?).instead_of(was));
                 }
+                let is = is.filter(|is| is.id == told.id)?;
                 if told.severity == Severity::Error && now >= *remind {
                     (told.last_unix, *remind) = (unix, now + REMIND);
-                    return Some(notice(Kind::Reminder, key, is, &is.detail));
+                    return Some(notice(Kind::Reminder, &key.0, is));
                 }
                 None
             }
-            Track::Leaving { told, since, vanished } => {
+            Track::Leaving { told, since, vanished, .. } => {
                 let wait = if *vanished { policy.recovered.max(VANISHED) } else { policy.recovered };
                 if now.since(*since) < wait {
                     return None;
@@ -320,27 +330,67 @@ impl Alerts {
 
 impl Track {
     fn is_there(&mut self, now: Monotonic) {
-        if let Self::Leaving { told, .. } = self {
-            *self = Self::Told { told: told.clone(), worse: None, remind: now + REMIND };
+        match self {
+            Self::Settling { spell } => spell.there(now),
+            Self::Told { .. } => {}
+            Self::Leaving { told, remind, .. } => {
+                let (told, remind) = (told.clone(), *remind);
+                *self = Self::Told { told, worse: None, milder: None, remind };
+            }
         }
     }
 
     fn is_gone(&mut self, now: Monotonic, vanished: bool) {
-        if let Self::Told { told, .. } = self {
-            *self = Self::Leaving { told: told.clone(), since: now, vanished };
+        match self {
+            Self::Settling { spell } => spell.gone(now),
+            Self::Told { told, remind, .. } => {
+                let (told, remind) = (told.clone(), *remind);
+                *self = Self::Leaving { told, since: now, vanished, remind };
+            }
+            Self::Leaving { .. } => {}
         }
     }
 }
 
-fn first(daemon: &str) -> Key {
-    (daemon.to_owned(), String::new())
+/// Whether something else than what was told has stood long enough to be told in its place. What is
+/// worse may come and go while it settles; what is milder must stand for as long as a recovery takes,
+/// so that trouble that swings between two states is not told with every swing.
+fn differs(
+    policy: &Policy,
+    now: Monotonic,
+    told: &Told,
+    is: Option<&Condition>,
+    (worse, milder): (&mut Option<Spell>, &mut Option<Monotonic>),
+) -> bool {
+    let change = is.map(|is| rank(&is.id, is.severity).cmp(&rank(&told.id, told.severity)));
+    match (is, change) {
+        (Some(is), Some(Ordering::Greater)) => {
+            let spell = worse.get_or_insert_with(|| Spell::new(now));
+            spell.there(now);
+            *milder = None;
+            return spell.lasted(now) >= policy.settle(&is.id, is.severity);
+        }
+        // The same trouble as a lesser one is no news.
+        (Some(is), Some(Ordering::Less)) if is.id != told.id => {
+            let since = *milder.get_or_insert(now);
+            if now.since(since) >= policy.settle(&is.id, is.severity).max(policy.recovered) {
+                return true;
+            }
+        }
+        _ => *milder = None,
+    }
+    if let Some(spell) = worse {
+        spell.gone(now);
+        if spell.is_over(now, policy.recovered) {
+            *worse = None;
+        }
+    }
+    false
 }
 
-fn current(seen: &Seen) -> Vec<(Key, Condition)> {
+fn current(seen: &Seen) -> Vec<(String, Condition)> {
     match &seen.says {
-        Says::Heard(conditions) => {
-            conditions.iter().map(|c| ((seen.daemon.clone(), c.id.clone()), c.clone())).collect()
-        }
+        Says::Heard(conditions) => conditions.iter().map(|c| (seen.daemon.clone(), c.clone())).collect(),
         Says::Nothing(why) => {
             let condition = Condition::new(
                 SILENT,
@@ -348,14 +398,14 @@ fn current(seen: &Seen) -> Vec<(Key, Condition)> {
                 format!("{} is not heard of", seen.daemon),
                 format!("{why}. systemd starts it again and again; what it does rests meanwhile."),
             );
-            vec![((seen.daemon.clone(), SILENT.to_owned()), condition)]
+            vec![(seen.daemon.clone(), condition)]
         }
     }
 }
 
-fn notice(kind: Kind, key: &Key, is: &Condition, detail: &str) -> Notice {
+fn notice(kind: Kind, daemon: &str, is: &Condition) -> Notice {
     let title = if kind == Kind::Reminder { format!("still: {}", is.summary) } else { is.summary.clone() };
-    Notice::new(kind, is.severity, &key.0, &key.1, &title, detail)
+    Notice::new(kind, is.severity, daemon, &is.id, &title, &is.detail)
 }
 
 fn recovery(told: &Told, unix: Option<u64>) -> Notice {

@@ -106,6 +106,91 @@ fn a_daemon_that_nobody_hears_is_told_and_its_own_trouble_is_not_called_over() {
     assert_eq!(told[0].1.condition, SILENT);
 }
 
+/// Looks every five seconds while `there` and `gone` take turns.
+fn swing(
+    machine: &mut Alerts,
+    to: u64,
+    (there, on): (&[Seen], u64),
+    (gone, off): (&[Seen], u64),
+) -> Vec<(u64, Notice)> {
+    let mut told = Vec::new();
+    for round in (0..to).step_by(usize::try_from(on + off).unwrap()) {
+        told.extend(watch(machine, round, round + on, there));
+        told.extend(watch(machine, round + on, round + on + off, gone));
+    }
+    told
+}
+
+#[test]
+fn a_line_that_comes_and_goes_faster_than_anything_settles_is_told_once() {
+    let (there, gone) = ([says("a", &[("w", Severity::Warning)])], [says("a", &[])]);
+    for (on, off) in [(15, 15), (15, 50), (50, 15)] {
+        let mut m = machine();
+        let told = swing(&mut m, 3000, (&there, on), (&gone, off));
+        assert_eq!(told.len(), 1, "{on} s there, {off} s gone: {told:?}");
+        assert!(told[0].0 <= 400, "{on} {off}: {}", told[0].0);
+    }
+    // Two moments an hour are not a minute of trouble, however many hours go by.
+    let mut m = machine();
+    assert!(swing(&mut m, 50 * 3600, (&there, 5), (&gone, 1795)).is_empty());
+}
+
+#[test]
+fn a_line_that_is_bad_in_another_way_every_moment_is_told() {
+    let mut m = machine();
+    let lossy = [says("uplink", &[("uplink-wired-lossy", Severity::Warning)])];
+    let down = [says("uplink", &[("uplink-wired-down", Severity::Warning)])];
+    let told = swing(&mut m, 3000, (&down, 30), (&lossy, 30));
+    assert_eq!(told.first().map(|(at, _)| *at), Some(60));
+    assert!(told.len() <= 2, "the first, and once that it is worse: {told:?}");
+}
+
+#[test]
+fn what_gets_worse_or_milder_is_told_as_a_change_and_never_as_over() {
+    let mut m = machine();
+    let stage = |id, severity| [says("uplink", &[(id, severity)])];
+    let told = watch(&mut m, 0, 200, &stage("usage-quota-90", Severity::Warning));
+    assert_eq!(kinds(&told), [(60, Kind::Alert)]);
+    let told = watch(&mut m, 200, 1000, &stage("usage-quota-spent", Severity::Error));
+    assert_eq!(kinds(&told), [(210, Kind::Alert)]);
+    let notice = &told[0].1;
+    assert_eq!(
+        (notice.condition.as_str(), notice.title.as_str()),
+        ("usage-quota-spent", "now: usage-quota-spent is so")
+    );
+    assert_eq!(notice.replaces.as_deref(), Some("usage-quota-90"));
+    // A bigger quota was bought.
+    let told = watch(&mut m, 1000, 1500, &stage("usage-quota-90", Severity::Warning));
+    assert_eq!(kinds(&told), [(1060, Kind::Alert)]);
+    assert_eq!(told[0].1.replaces.as_deref(), Some("usage-quota-spent"));
+    let told = watch(&mut m, 1500, 2000, &[says("uplink", &[])]);
+    assert_eq!(kinds(&told), [(1560, Kind::Recovery)]);
+    assert_eq!(told[0].1.condition, "usage-quota-90", "what was told last is what is over");
+}
+
+#[test]
+fn of_one_family_at_once_the_worst_is_told_and_what_is_not_told_at_all_does_not_stand_in_the_way() {
+    let mut m = machine();
+    let both =
+        [says("uplink", &[("usage-quota-spent", Severity::Error), ("usage-quota-90", Severity::Warning)])];
+    let told = watch(&mut m, 0, 300, &both);
+    assert_eq!(
+        told.iter().map(|(at, n)| (*at, n.condition.as_str())).collect::<Vec<_>>(),
+        [(10, "usage-quota-spent")]
+    );
+    let told = watch(&mut m, 300, 600, &[says("uplink", &[("usage-quota-75", Severity::Info)])]);
+    assert_eq!(kinds(&told), [(360, Kind::Recovery)]);
+}
+
+#[test]
+fn an_error_that_is_gone_for_a_moment_every_day_is_told_again_all_the_same() {
+    let mut m = machine();
+    let (there, gone) = ([says("a", &[("e", Severity::Error)])], [says("a", &[])]);
+    let day = 24 * 3600;
+    let told = swing(&mut m, 3 * day, (&there, day - 20), (&gone, 20));
+    assert_eq!(kinds(&told), [(10, Kind::Alert), (day + 10, Kind::Reminder), (2 * day + 10, Kind::Reminder)]);
+}
+
 #[test]
 fn a_restart_tells_nothing_twice_and_still_tells_the_recovery() {
     let mut m = machine();
@@ -158,13 +243,29 @@ fn a_flood_becomes_one_message_that_names_them_all() {
     assert_eq!(named, 20);
 }
 
+/// Some of one family each, some alone.
+const IDS: [&str; 12] = [
+    "c0",
+    "c1",
+    "c2",
+    "c3",
+    "c4",
+    "c5",
+    "uplink-wired-lossy",
+    "uplink-wired-partial",
+    "uplink-wired-down",
+    "usage-quota-75",
+    "usage-quota-90",
+    "usage-quota-spent",
+];
+
 /// What happens to one of a few conditions of two daemons.
 fn history() -> impl Strategy<Value = Vec<Vec<Seen>>> {
     let daemon = |name: &'static str| {
         let severity = prop_oneof![Just(Severity::Info), Just(Severity::Warning), Just(Severity::Error)];
-        let some = proptest::collection::btree_map(0..12u8, severity, 0..12);
+        let some = proptest::collection::btree_map(0..12usize, severity, 0..12);
         let heard = some.prop_map(move |some| {
-            let all = some.iter().map(|(id, s)| Condition::new(&format!("c{id}"), *s, "s", "d")).collect();
+            let all = some.iter().map(|(id, s)| Condition::new(IDS[*id], *s, "s", "d")).collect();
             Seen { daemon: name.into(), says: Says::Heard(all) }
         });
         prop_oneof![5 => heard, 1 => Just(silent(name))]
@@ -199,13 +300,19 @@ proptest! {
                 moments.push(at);
                 let within = moments.iter().filter(|m| at - **m < WINDOW.as_secs()).count();
                 prop_assert!(within <= MOST, "{within} messages within the window at {at}");
+                // One that waited for a summary may be old news by then.
+                let stands = |key: &Key| all.iter().flat_map(current).any(|(daemon, c)| {
+                    c.severity >= Severity::Warning && family::key(&daemon, &c.id) == *key
+                });
+                let own = family::key(&notice.daemon, &notice.condition);
+                prop_assert!(notice.kind != Kind::Recovery || !stands(&own), "{own:?} is not over");
                 // A summary that only counts some hides their names: then only the rate can be checked.
                 blind |= notice.more > 0;
                 if blind {
                     continue;
                 }
                 for item in notice.into_items().0 {
-                    let key = (item.daemon.clone(), item.condition.clone());
+                    let key = family::key(&item.daemon, &item.condition);
                     match item.kind {
                         Kind::Alert => { known.insert(key, true); }
                         Kind::Recovery => prop_assert_eq!(known.insert(key, false), Some(true)),

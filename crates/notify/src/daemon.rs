@@ -13,11 +13,11 @@ use snapshot::Report;
 use sysio::{Monotonic, Root, clock};
 
 use crate::NAME;
-use crate::alerts::{Alerts, Says, Seen};
+use crate::alerts::{Alerts, Says, Seen, Told};
 use crate::courier::Office;
 use crate::events::{Happening, Lines};
 use crate::hooks::Spool;
-use crate::notice::{Kind, Notice, Stamp};
+use crate::notice::{Channel, Kind, Notice, Stamp};
 use crate::outbox::Outbox;
 use crate::outgoing::{Sender, severity};
 use crate::settings::Settings;
@@ -63,7 +63,7 @@ impl Notify {
     /// For the system below `root`; children are started of `program`, this binary.
     ///
     /// # Errors
-    /// If the kernel does not say which boot this is.
+    /// If the kernel does not say which boot this is, or gives no UUID.
     pub fn new(root: &Root, settings: Settings, program: impl Into<PathBuf>) -> io::Result<Self> {
         let (now, boot_id) = (clock::now(), snapshot::boot_id(root)?);
         let store = Store::new(root);
@@ -76,9 +76,9 @@ impl Notify {
         }
         let memory = found.memory;
         let channels: Vec<_> = settings.targets.iter().map(crate::settings::Target::channel).collect();
-        let alerts =
-            Alerts::new(settings.policy.clone(), now, unix(), memory.told.clone(), memory.held.clone());
-        let outbox = Outbox::new(&channels, memory.messages.clone(), memory.instance.clone(), memory.counter);
+        let told = heard_of(&memory, &channels);
+        let alerts = Alerts::new(settings.policy.clone(), now, unix(), told, memory.held.clone());
+        let outbox = Outbox::new(&channels, memory.messages.clone(), store.instance()?);
         let sender = Sender {
             name: settings.name.clone().unwrap_or_default(),
             hostname: String::new(),
@@ -137,9 +137,12 @@ impl Notify {
         let part = overview.parts.iter().find(|part| part.daemon == LINES);
         // What an unheard daemon says is not known to have changed.
         let Some(document) = part.and_then(|part| part.known.as_ref().ok()) else { return };
-        let lines = Lines::read(document);
+        let lines = Lines::after(self.lines.as_ref(), document);
         if let Some(before) = &self.lines {
             let happenings = lines.since(before);
+            if lines.active != before.active {
+                self.line_left(now);
+            }
             if !happenings.is_empty() {
                 self.outbox.kick(now);
                 self.spool.leave(now.as_millis(), &self.common(), &happenings);
@@ -172,7 +175,7 @@ impl Notify {
             told: self.alerts.told(),
             held: self.alerts.held().clone(),
             messages: self.outbox.messages().to_vec(),
-            counter: self.outbox.counter(),
+            channels: self.outbox.lanes().keys().copied().collect(),
             ..self.saved.clone()
         };
         if memory == self.saved {
@@ -193,6 +196,18 @@ impl Notify {
             }
         }
     }
+}
+
+/// What was told to somebody who is still to be told: whoever is named first, or in another's place,
+/// is told of all that stands.
+fn heard_of(memory: &Memory, channels: &[Channel]) -> Vec<Told> {
+    if channels.is_empty() || memory.channels.iter().any(|channel| channels.contains(channel)) {
+        return memory.told.clone();
+    }
+    if !memory.told.is_empty() {
+        log::info!("{} alerts stand that nobody was told of; telling them", memory.told.len());
+    }
+    Vec::new()
 }
 
 /// Seconds since 1970, if the clock is plausible.
@@ -283,7 +298,8 @@ impl Notify {
     /// Whether `uplink` says something new of the lines: its heartbeat is no reason for a look.
     fn lines_changed(&self) -> bool {
         let read = snapshot::read(&self.root, LINES, &self.sender.boot_id, clock::now());
-        read.fresh().is_some_and(|document| self.lines.as_ref() != Some(&Lines::read(document)))
+        read.fresh()
+            .is_some_and(|document| self.lines.as_ref() != Some(&Lines::after(self.lines.as_ref(), document)))
     }
 
     /// Whether the line in use is paid by volume, or unknown.

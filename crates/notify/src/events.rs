@@ -36,7 +36,29 @@ pub struct Happening {
     pub environment: Vec<(&'static str, String)>,
 }
 
+/// The state of a line that has not been judged yet: `uplink` has just started, or the line has just
+/// come.
+const UNKNOWN: &str = "unknown";
+
 impl Lines {
+    /// What `uplink` says now; a line it does not know of yet is as it was `before`. A restart of
+    /// `uplink` is nothing that happened to a line.
+    pub fn after(before: Option<&Self>, document: &Document) -> Self {
+        let mut lines = Self::read(document);
+        let Some(before) = before else { return lines };
+        let mut waits = false;
+        for (name, line) in lines.links.iter_mut().filter(|(_, line)| line.state == UNKNOWN) {
+            waits = true;
+            if let Some(was) = before.links.get(name) {
+                line.clone_from(was);
+            }
+        }
+        if waits && lines.active.is_none() {
+            lines.active.clone_from(&before.active);
+        }
+        lines
+    }
+
     /// What `uplink` says.
     pub fn read(document: &Document) -> Self {
         let text = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
@@ -83,23 +105,31 @@ impl Lines {
         all
     }
 
-    fn switch(&self, before: &Self) -> Option<Happening> {
-        if self.active == before.active {
-            return None;
-        }
-        let event = match (&before.active, &self.active) {
-            (_, None) => "offline",
-            (None, Some(_)) => "online",
+    /// Whether any line carries traffic; the one in use may be there and dead.
+    fn works(&self) -> bool {
+        self.active.is_some() && self.links.values().any(|line| line.usable)
+    }
+
+    fn switch(&self, before: &Self) -> Vec<Happening> {
+        let crossed = match (before.works(), self.works()) {
+            (true, false) => Some("offline"),
+            (false, true) => Some("online"),
+            _ => None,
+        };
+        let switched = match (&before.active, &self.active) {
             // Back to the line that costs nothing, or away from it.
-            (Some(_), Some(_)) if self.on_metered() => "failover",
-            (Some(_), Some(_)) => "failback",
+            (Some(from), Some(to)) if from != to => {
+                Some(if self.on_metered() { "failover" } else { "failback" })
+            }
+            _ => None,
         };
         let environment = vec![
             ("FAILBERRY_FROM", before.active.clone().unwrap_or_default()),
             ("FAILBERRY_TO", self.active.clone().unwrap_or_default()),
             ("FAILBERRY_REASON", self.reason.clone().unwrap_or_default()),
         ];
-        Some(Happening { event, environment })
+        let one = |event| Happening { event, environment: environment.clone() };
+        [crossed, switched].into_iter().flatten().map(one).collect()
     }
 }
 
@@ -108,15 +138,19 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn lines(active: &Value, wired: bool, cellular: bool) -> Lines {
+    fn document(active: &Value, state: &str, (wired, cellular): (bool, bool)) -> Document {
         let document = json!({
             "schema": 1, "daemon": "uplink", "version": "0", "boot_id": "b", "monotonic_ms": 1, "wall": null,
             "state": "online", "since_ms": 1, "conditions": [], "active": active,
-            "links": [{"name": "wired", "state": "up", "usable": wired, "metered": false},
-                      {"name": "cellular", "state": "up", "usable": cellular, "metered": true}],
+            "links": [{"name": "wired", "state": state, "usable": wired, "metered": false},
+                      {"name": "cellular", "state": state, "usable": cellular, "metered": true}],
             "switches": {"count": 1, "last": {"reason": "wired is down"}},
         });
-        Lines::read(&serde_json::from_value(document).unwrap())
+        serde_json::from_value(document).unwrap()
+    }
+
+    fn lines(active: &Value, wired: bool, cellular: bool) -> Lines {
+        Lines::read(&document(active, "up", (wired, cellular)))
     }
 
     fn names(all: &[Happening]) -> Vec<&str> {
@@ -140,7 +174,29 @@ mod tests {
         assert_eq!(names(&some.since(&none)), ["link-up", "online"]);
         let gone = Lines { active: Some("wired".into()), ..Lines::default() };
         let wired = lines(&json!("wired"), true, true);
-        assert_eq!(names(&gone.since(&wired)), ["link-down", "link-down"]);
+        assert_eq!(names(&gone.since(&wired)), ["link-down", "link-down", "offline"]);
+    }
+
+    #[test]
+    fn a_line_in_use_that_is_dead_is_offline_and_what_replaces_it_later_is_a_failover_too() {
+        let dead = lines(&json!("wired"), false, false);
+        assert_eq!(names(&dead.since(&lines(&json!("wired"), true, false))), ["link-down", "offline"]);
+        let dialled = lines(&json!("cellular"), false, true);
+        assert_eq!(names(&dialled.since(&dead)), ["link-up", "online", "failover"]);
+    }
+
+    #[test]
+    fn a_restart_of_uplink_is_nothing_that_happened_to_a_line() {
+        let good = lines(&json!("wired"), true, true);
+        for active in [json!("wired"), Value::Null] {
+            let fresh = document(&active, "unknown", (false, false));
+            let after = Lines::after(Some(&good), &fresh);
+            assert!(after.since(&good).is_empty(), "{:?}", after.since(&good));
+            assert_eq!(after, Lines::after(Some(&after), &fresh), "and nothing new each time it says so");
+            assert!(good.since(&after).is_empty());
+        }
+        let dead = Lines::after(Some(&good), &document(&json!("wired"), "down", (false, true)));
+        assert_eq!(names(&dead.since(&good)), ["link-down"], "what is known is told");
     }
 
     #[test]

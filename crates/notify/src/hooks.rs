@@ -9,7 +9,7 @@
 mod run;
 mod spool;
 
-pub use run::{LIMIT, Refusal, check, main, run_all};
+pub use run::{LIMIT, Left, Refusal, check, main, run_all};
 pub use spool::{MOST, Spool};
 
 use serde::{Deserialize, Serialize};

@@ -65,6 +65,9 @@ pub struct Notice {
     pub daemon: String,
     /// The condition's id; empty for a summary.
     pub condition: String,
+    /// The condition whose place it takes.
+    #[serde(default)]
+    pub replaces: Option<String>,
     /// In one line.
     pub title: String,
     /// In some more.
@@ -92,11 +95,21 @@ impl Notice {
             severity,
             daemon: daemon.to_owned(),
             condition: condition.to_owned(),
+            replaces: None,
             title: cut(title, TITLE),
             text: cut(text, TEXT),
             items: Vec::new(),
             more: 0,
         }
+    }
+
+    /// That what was told of `was` has changed to this; the same trouble that got worse is no change
+    /// of place.
+    pub fn instead_of(self, was: String) -> Self {
+        if was == self.condition {
+            return self;
+        }
+        Self { title: cut(&format!("now: {}", self.title), TITLE), replaces: Some(was), ..self }
     }
 
     /// Several in one, in the order they came.

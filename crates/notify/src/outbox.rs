@@ -48,7 +48,7 @@ pub enum Outcome {
 pub struct Lane {
     /// Messages it has accepted since the start.
     pub accepted: u64,
-    /// Tries that failed, in a row.
+    /// Tries that failed, in a row, since the line changed.
     pub failures: u32,
     /// Since when nothing works.
     pub failing_since: Option<Monotonic>,
@@ -58,6 +58,24 @@ pub struct Lane {
     pub next: Monotonic,
 }
 
+impl Lane {
+    /// Tries soon, and soon again: how often it failed on the old line says nothing of the new one,
+    /// which may need some seconds for its names.
+    fn kick(&mut self, now: Monotonic) {
+        self.failures = self.failures.min(1);
+        self.next = self.next.min(now + AFTER_SWITCH);
+    }
+}
+
+/// The try under way.
+#[derive(Debug)]
+struct Flying {
+    channel: Channel,
+    id: String,
+    /// The line has changed since it began.
+    kicked: bool,
+}
+
 /// The queue.
 #[derive(Debug)]
 pub struct Outbox {
@@ -65,21 +83,22 @@ pub struct Outbox {
     lanes: BTreeMap<Channel, Lane>,
     /// Refusals, so that one message nobody wants does not stop the others.
     refused: BTreeMap<(Channel, String), u32>,
-    flying: Option<(Channel, String)>,
+    flying: Option<Flying>,
     instance: String,
     counter: u64,
 }
 
 impl Outbox {
-    /// Goes on with what was queued. `instance` and `counter` make ids that are never used twice.
-    pub fn new(channels: &[Channel], messages: Vec<Message>, instance: String, counter: u64) -> Self {
+    /// Goes on with what was queued. `instance`, another one in every
+    /// process, makes ids that are never used twice, whatever was kept of those given before.
+    pub fn new(channels: &[Channel], messages: Vec<Message>, instance: String) -> Self {
         let mut messages = messages;
         for message in &mut messages {
             message.pending.retain(|channel| channels.contains(channel));
         }
         messages.retain(|message| !message.pending.is_empty());
         let lanes = channels.iter().map(|channel| (*channel, Lane::default())).collect();
-        Self { messages, lanes, refused: BTreeMap::new(), flying: None, instance, counter }
+        Self { messages, lanes, refused: BTreeMap::new(), flying: None, instance, counter: 0 }
     }
 
     /// What waits.
@@ -90,11 +109,6 @@ impl Outbox {
     /// How each channel is doing.
     pub fn lanes(&self) -> &BTreeMap<Channel, Lane> {
         &self.lanes
-    }
-
-    /// The number of the next message, to be kept with the queue.
-    pub fn counter(&self) -> u64 {
-        self.counter
     }
 
     /// A new id.
@@ -124,7 +138,7 @@ impl Outbox {
 
     /// Makes one message of the two oldest that are not on their way; false when there are no two.
     fn fold(&mut self) -> bool {
-        let flying = self.flying.as_ref().map(|(_, id)| id.clone());
+        let flying = self.flying.as_ref().map(|flying| flying.id.clone());
         let idle = |m: &Message| Some(&m.id) != flying.as_ref();
         let Some(first) = self.messages.iter().position(idle) else { return false };
         let Some(second) = self.messages.iter().skip(first + 1).position(idle) else { return false };
@@ -159,7 +173,7 @@ impl Outbox {
         let refusals = |m: &&Message| self.refused.get(&(channel, m.id.clone())).copied().unwrap_or(0);
         let message =
             self.messages.iter().filter(|m| m.pending.contains(&channel)).min_by_key(refusals)?.clone();
-        self.flying = Some((channel, message.id.clone()));
+        self.flying = Some(Flying { channel, id: message.id.clone(), kicked: false });
         Some((channel, message))
     }
 
@@ -169,15 +183,20 @@ impl Outbox {
 
     /// How the try under way went. `jitter` is from 0 to 1. Whether the queue has changed.
     pub fn outcome(&mut self, now: Monotonic, outcome: Outcome, jitter: f64) -> bool {
-        let Some((channel, id)) = self.flying.take() else { return false };
+        let Some(Flying { channel, id, kicked }) = self.flying.take() else { return false };
         let lane = self.lanes.entry(channel).or_default();
+        // A service that answered was reached: then it is not the line that failed.
+        let mut old_line = false;
         let (why, retry_after) = match outcome {
             Outcome::Accepted => {
                 *lane = Lane { accepted: lane.accepted + 1, ..Lane::default() };
                 self.refused.remove(&(channel, id.clone()));
                 return self.accepted(channel, &id);
             }
-            Outcome::Failed { why, retry_after } => (why, retry_after),
+            Outcome::Failed { why, retry_after } => {
+                old_line = kicked && retry_after.is_none();
+                (why, retry_after)
+            }
             Outcome::Refused { why } => {
                 *self.refused.entry((channel, id)).or_default() += 1;
                 (why, None)
@@ -187,6 +206,9 @@ impl Outbox {
         lane.failing_since.get_or_insert(now);
         lane.last_error = Some(why);
         lane.next = now + pause(lane.failures, retry_after, jitter);
+        if old_line {
+            lane.kick(now);
+        }
         false
     }
 
@@ -201,10 +223,13 @@ impl Outbox {
         true
     }
 
-    /// The line has changed: what failed may work now.
+    /// The line has changed: what failed may work now, and so may what is being tried on the old one.
     pub fn kick(&mut self, now: Monotonic) {
         for lane in self.lanes.values_mut().filter(|lane| lane.failures > 0) {
-            lane.next = lane.next.min(now + AFTER_SWITCH);
+            lane.kick(now);
+        }
+        if let Some(flying) = &mut self.flying {
+            flying.kicked = true;
         }
     }
 

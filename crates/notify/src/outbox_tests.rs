@@ -15,7 +15,7 @@ fn notice(n: usize) -> Notice {
 }
 
 fn outbox(channels: &[Channel]) -> Outbox {
-    Outbox::new(channels, Vec::new(), "box".into(), 0)
+    Outbox::new(channels, Vec::new(), "box".into())
 }
 
 fn failed() -> Outcome {
@@ -69,6 +69,52 @@ fn a_switch_of_the_line_brings_the_next_try_forward() {
     assert!(q.next_deadline(any).unwrap() > now + Duration::from_secs(600));
     q.kick(now);
     assert_eq!(q.next_deadline(any), Some(now + AFTER_SWITCH));
+}
+
+#[test]
+fn after_a_switch_a_channel_that_slept_for_an_hour_is_tried_every_few_seconds_again() {
+    let mut q = outbox(&[Channel::Ntfy]);
+    q.push(Stamp::default(), notice(1));
+    let mut now = Monotonic::default();
+    for _ in 0..20 {
+        now = now.max(q.next_deadline(any).unwrap());
+        q.take(now, any).unwrap();
+        q.outcome(now, failed(), 0.0);
+    }
+    let switched = now + Duration::from_secs(60);
+    q.kick(switched);
+    let mut tries = Vec::new();
+    for _ in 0..4 {
+        now = q.next_deadline(any).unwrap();
+        tries.push(now.since(switched).as_secs());
+        q.take(now, any).unwrap();
+        q.outcome(now, failed(), 0.0);
+    }
+    assert_eq!(tries, [2, 12, 32, 72]);
+}
+
+#[test]
+fn a_try_that_was_under_way_when_the_line_changed_does_not_undo_the_change() {
+    let mut q = outbox(&[Channel::Ntfy]);
+    q.push(Stamp::default(), notice(1));
+    let mut now = Monotonic::default();
+    for _ in 0..20 {
+        now = now.max(q.next_deadline(any).unwrap());
+        q.take(now, any).unwrap();
+        q.outcome(now, failed(), 0.0);
+    }
+    now = q.next_deadline(any).unwrap();
+    q.take(now, any).unwrap();
+    q.kick(now);
+    let landed = now + Duration::from_secs(70);
+    q.outcome(landed, failed(), 0.0);
+    assert_eq!(q.next_deadline(any), Some(landed + AFTER_SWITCH));
+    // A service that was reached and asks for time gets it.
+    let again = landed + AFTER_SWITCH;
+    q.take(again, any).unwrap();
+    q.kick(again);
+    q.outcome(again, Outcome::Failed { why: "429".into(), retry_after: Some(300) }, 0.0);
+    assert_eq!(q.next_deadline(any), Some(again + Duration::from_secs(300)));
 }
 
 #[test]
@@ -140,10 +186,10 @@ fn a_channel_that_is_no_longer_configured_is_not_waited_for() {
     q.push(Stamp::default(), notice(1));
     let kept = q.messages().to_vec();
     assert_eq!(
-        Outbox::new(&[Channel::Mail], kept.clone(), "box".into(), 1).messages()[0].pending,
+        Outbox::new(&[Channel::Mail], kept.clone(), "box".into()).messages()[0].pending,
         [Channel::Mail]
     );
-    assert!(Outbox::new(&[Channel::Ntfy], kept, "box".into(), 1).messages().is_empty());
+    assert!(Outbox::new(&[Channel::Ntfy], kept, "box".into()).messages().is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -166,7 +212,8 @@ proptest! {
     #[test]
     fn whatever_happens_each_message_is_accepted_by_each_channel_under_one_id(steps in steps()) {
         let mut q = outbox(&BOTH);
-        let mut kept = (Vec::new(), 0);
+        let mut kept = Vec::new();
+        let mut instance = 0;
         let mut now = Monotonic::default();
         let mut pushed = 0_u64;
         // What the receivers took, by channel and id.
@@ -200,9 +247,13 @@ proptest! {
                     }
                 }
                 Step::Kick => q.kick(now),
-                Step::Crash => q = Outbox::new(&BOTH, kept.0.clone(), "box".into(), kept.1),
+                Step::Crash => {
+                    // The kernel gives every process another one.
+                    instance += 1;
+                    q = Outbox::new(&BOTH, kept.clone(), format!("box{instance}"));
+                }
             }
-            kept = (q.messages().to_vec(), q.counter());
+            kept = q.messages().to_vec();
         }
         while let Some(at) = q.next_deadline(any) {
             now = now.max(at);

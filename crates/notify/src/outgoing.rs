@@ -23,6 +23,8 @@ pub struct Outgoing {
     pub daemon: String,
     /// The condition's id; empty for a summary.
     pub condition: String,
+    /// The condition told before whose place it takes.
+    pub replaces: Option<String>,
     /// In one line.
     pub title: String,
     /// In some more.
@@ -67,6 +69,7 @@ impl Sender {
             link: self.link(&notice.condition),
             daemon: notice.daemon,
             condition: notice.condition,
+            replaces: notice.replaces,
             title: notice.title,
             text: notice.text,
             time: time.map(rfc3339),

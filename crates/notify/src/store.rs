@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sysio::{Root, file};
 
 use crate::alerts::{Held, Told};
-use crate::notice::Message;
+use crate::notice::{Channel, Message};
 
 /// Where it lies.
 pub const FILE: &str = "/data/failberry/notify/state.json";
@@ -18,6 +18,8 @@ const BAD: &str = "state.bad";
 /// The queue's bound, what was told, and room.
 const LARGEST: u64 = 512 * 1024;
 const SCHEMA: u32 = 1;
+/// Characters of a UUID: 48 random bits; that two of a million processes share them is one chance in 500.
+const ID: usize = 12;
 /// Titles may say what a network or a stick is called; nobody else needs to read them.
 const MODE: u32 = 0o600;
 
@@ -26,16 +28,22 @@ const MODE: u32 = 0o600;
 pub struct Memory {
     /// Version of this file.
     pub schema: u32,
-    /// What makes ids of this appliance different from all others.
-    pub instance: String,
-    /// How many ids were given.
-    pub counter: u64,
+    /// Who was told. What was told to none of those who are to be told now was told to nobody.
+    #[serde(default)]
+    pub channels: Vec<Channel>,
     /// What was told and is not over.
     pub told: Vec<Told>,
     /// What waits for a summary.
     pub held: Held,
     /// The queue.
     pub messages: Vec<Message>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let (channels, told, messages) = (Vec::new(), Vec::new(), Vec::new());
+        Self { schema: SCHEMA, channels, told, held: Held::default(), messages }
+    }
 }
 
 /// What was found.
@@ -62,7 +70,7 @@ impl Store {
 
     /// Reads it; what is broken is put aside and said, because alerts may be in it.
     pub fn load(&self) -> Found {
-        let fresh = |lost| Found { memory: self.fresh(), lost };
+        let fresh = |lost| Found { memory: Memory::default(), lost };
         let content = match file::read_bounded(&self.path, LARGEST) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return fresh(None),
@@ -83,18 +91,15 @@ impl Store {
         }
     }
 
-    fn fresh(&self) -> Memory {
-        // A UUID without its hyphens: enough that no two appliances share it.
-        let uuid = fs::read_to_string(&self.instance).unwrap_or_default();
-        let instance: String = uuid.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
-        Memory {
-            schema: SCHEMA,
-            instance: if instance.is_empty() { "failberry".into() } else { instance },
-            counter: 0,
-            told: Vec::new(),
-            held: Held::default(),
-            messages: Vec::new(),
-        }
+    /// What makes the ids of this process different from all others, here and elsewhere: a UUID without
+    /// its hyphens. Nothing that is kept is part of it, because what cannot be written would be used
+    /// again, and a receiver would take another alert for one it has.
+    ///
+    /// # Errors
+    /// If the kernel gives none.
+    pub fn instance(&self) -> io::Result<String> {
+        let uuid = fs::read_to_string(&self.instance)?;
+        Ok(uuid.chars().filter(char::is_ascii_alphanumeric).take(ID).collect())
     }
 
     /// Writes it; when this returns it is on the disk.
@@ -110,7 +115,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notice::{Channel, Kind, Notice, Stamp};
+    use crate::notice::{Kind, Notice, Stamp};
     use snapshot::Severity;
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -126,14 +131,14 @@ mod tests {
         let notice = Notice::new(Kind::Alert, Severity::Error, "d", "c", "t", "x");
         let message =
             Message { id: "i-1".into(), at: Stamp::default(), notice, pending: vec![Channel::Mail] };
-        Memory { counter: 1, messages: vec![message], ..store.load().memory }
+        Memory { messages: vec![message], ..store.load().memory }
     }
 
     #[test]
     fn what_was_kept_is_found_again() {
         let (_dir, store) = store();
         let memory = memory(&store);
-        assert_eq!(memory.instance, "0123456789ab");
+        assert_eq!(store.instance().unwrap(), "0123456789ab");
         store.save(&memory).unwrap();
         assert_eq!(store.load(), Found { memory, lost: None });
     }

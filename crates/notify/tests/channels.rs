@@ -29,6 +29,7 @@ fn message() -> Outgoing {
         hostname: "failberry".into(),
         daemon: "uplink".into(),
         condition: "uplink-none".into(),
+        replaces: None,
         title: "no line to the internet: Störung".into(),
         text: "neither line has a route".into(),
         link: "http://failberry/conditions/uplink-none".into(),

@@ -20,6 +20,7 @@ const TOKEN: &str = "sesame-open";
 struct House {
     dir: tempfile::TempDir,
     daemon: Option<Child>,
+    starts: u32,
 }
 
 impl House {
@@ -34,9 +35,8 @@ impl House {
         ] {
             fs::create_dir_all(dir.path().join(sub)).unwrap();
         }
-        let house = Self { dir, daemon: None };
+        let house = Self { dir, daemon: None, starts: 0 };
         fs::write(house.path("proc/sys/kernel/random/boot_id"), BOOT).unwrap();
-        fs::write(house.path("proc/sys/kernel/random/uuid"), "0123-4567-89ab-cdef").unwrap();
         fs::write(house.path("proc/sys/kernel/hostname"), "attic\n").unwrap();
         fs::write(house.path("notify.toml"), config).unwrap();
         house.all_is_well();
@@ -72,6 +72,10 @@ impl House {
     }
 
     fn start(&mut self) {
+        // The kernel gives another one to everybody who reads it.
+        self.starts += 1;
+        let uuid = format!("0123-4567-89{:02}-cdef", self.starts);
+        fs::write(self.path("proc/sys/kernel/random/uuid"), uuid).unwrap();
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_notify"))
             .args(["--root".as_ref(), self.dir.path().as_os_str()])
@@ -209,6 +213,61 @@ fn what_a_dead_line_held_up_goes_out_at_once_when_the_line_changes() {
     );
     assert!(told.iter().all(|one| one == &told[0]));
     house.wait_until("the queue is empty", |house| house.snapshot()["queued"] == 0);
+}
+
+#[test]
+fn a_try_that_hangs_on_the_old_line_is_ended_when_the_line_changes() {
+    let sink = http(None, |stream, number| {
+        if number == 1 {
+            thread::sleep(PATIENCE);
+        }
+        status(stream, "200 OK")
+    });
+    let mut house = House::new(&config(&sink, ""));
+    house.line("wired", &trouble("uplink-wired-down"));
+    house.start();
+    sink.wait_for(1);
+    let started = Instant::now();
+    house.line("cellular", &trouble("uplink-wired-down"));
+    let told = kinds(&sink, 2);
+    assert!(started.elapsed() < Duration::from_secs(20), "its own limit is 30 s: {:?}", started.elapsed());
+    assert_eq!(told[0], told[1]);
+    house.wait_until("the queue is empty", |house| house.snapshot()["queued"] == 0);
+}
+
+#[test]
+fn who_is_named_later_is_told_of_what_stands() {
+    let sink = http(None, |stream, _| status(stream, "200 OK"));
+    let mut house = House::new("[notify]\nsettle-seconds = 0\nrecovered-seconds = 0\n");
+    house.says("netguard", &trouble("firewall-not-applied"), &json!({}));
+    house.start();
+    house.wait_until("it is told to nobody", |house| house.snapshot()["told"] == 1);
+    house.wait_until("and kept", |house| house.path("data/failberry/notify/state.json").exists());
+    house.kill();
+    fs::write(house.path("notify.toml"), config(&sink, "")).unwrap();
+    house.start();
+    assert_eq!(kinds(&sink, 1)[0].1, "firewall-not-applied");
+    house.wait_until("the queue is empty", |house| house.snapshot()["queued"] == 0);
+    house.kill();
+    house.start();
+    house.says("netguard", &json!([]), &json!({}));
+    assert_eq!(kinds(&sink, 2)[1].0, "recovery", "and once only");
+}
+
+#[test]
+fn an_id_is_never_used_twice_although_nothing_can_be_kept() {
+    let sink = http(None, |stream, _| status(stream, "200 OK"));
+    let mut house = House::new(&config(&sink, ""));
+    fs::remove_dir(house.path("data/failberry/notify")).unwrap();
+    house.says("netguard", &trouble("firewall-not-applied"), &json!({}));
+    house.start();
+    kinds(&sink, 1);
+    house.kill();
+    house.says("netguard", &trouble("sysctl-read-only"), &json!({}));
+    house.start();
+    let told = kinds(&sink, 2);
+    assert_eq!(told[1].1, "sysctl-read-only");
+    assert_ne!(told[0].2, told[1].2, "or a receiver would take it for one it has");
 }
 
 #[test]

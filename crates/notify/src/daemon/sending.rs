@@ -47,6 +47,15 @@ impl Notify {
         }
     }
 
+    /// The line that the try under way was begun on is not in use any more: its connection is as good
+    /// as dead, and would hold up all others until its limit. A person's test has an answer coming.
+    pub(super) fn line_left(&mut self, now: Monotonic) {
+        if let Some(flight) = self.flight.take_if(|flight| flight.purpose != Purpose::Test) {
+            let why = "the line changed meanwhile".to_owned();
+            self.landed(now, flight.purpose, flight.began, Outcome::Failed { why, retry_after: None });
+        }
+    }
+
     fn next_job(&mut self, now: Monotonic) -> Option<(Purpose, Job)> {
         if let Some((token, target)) = self.trials.next() {
             let message = Box::new(self.sender.dress(&self.test_message(&token, now), now, unix()));

@@ -1,6 +1,8 @@
 //! The runner: takes notes in their order, runs the hooks of each, and ends.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use super::{EVENTS, HOOKS, MOST, Note, SPOOL};
 
 /// A hook that takes longer is killed with all its children.
 pub const LIMIT: Duration = Duration::from_secs(30);
+/// How long a spool that cannot be emptied is left alone.
+const REST: Duration = Duration::from_secs(60);
 /// So much of a hook's output is logged.
 const SAID_LINES: usize = 20;
 /// And so many characters of a line.
@@ -43,21 +47,36 @@ pub enum Refusal {
 
 /// The runner's whole life. `owner` must own every hook: root, but for tests.
 pub fn main(root: &Root) {
-    run_all(root, 0, LIMIT);
+    if run_all(root, 0, LIMIT) == Left::Stuck {
+        // systemd starts the runner at once while the spool is not empty, and gives the watch on the spool
+        // up for good after 200 starts in 2 s (systemd.path(5), TriggerLimitBurst=).
+        std::thread::sleep(REST);
+    }
+}
+
+/// What is left in the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing, or notes that come in their turn.
+    Notes,
+    /// Something that can be neither removed nor put aside.
+    Stuck,
 }
 
 /// Runs the hooks of every note, and of those that come meanwhile, up to twice the spool's size;
 /// whatever is left starts the runner again.
-pub fn run_all(root: &Root, owner: u32, limit: Duration) {
+pub fn run_all(root: &Root, owner: u32, limit: Duration) -> Left {
+    let mut stuck: BTreeSet<PathBuf> = BTreeSet::new();
     for _ in 0..2 * MOST {
-        let Some(path) = oldest(&root.path(SPOOL)) else { return };
+        let Some(path) = oldest(&root.path(SPOOL), &stuck) else { break };
         let note = file::read_bounded(&path, LARGEST).map_err(|error| error.to_string()).and_then(|text| {
             serde_json::from_slice::<Note>(&text).map_err(|error| format!("not a note: {error}"))
         });
-        // A note that cannot be removed would start the runner again and again.
-        if let Err(error) = fs::remove_file(&path) {
-            log::error!("remove {}: {error}; its hooks are not run", path.display());
-            return;
+        // Its hooks would run again and again.
+        if let Err(error) = take(&path) {
+            log::error!("remove {}: {error}; it is left alone", path.display());
+            stuck.insert(path);
+            continue;
         }
         match note {
             Ok(note) if EVENTS.contains(&note.event.as_str()) => run_event(root, owner, limit, &note),
@@ -65,12 +84,20 @@ pub fn run_all(root: &Root, owner: u32, limit: Duration) {
             Err(error) => log::warn!("read {}: {error}", path.display()),
         }
     }
+    if stuck.is_empty() { Left::Notes } else { Left::Stuck }
 }
 
-fn oldest(spool: &Path) -> Option<PathBuf> {
+/// Out of the spool: what is no file that can be removed gets a name with a dot, which nobody looks at.
+fn take(path: &Path) -> io::Result<()> {
+    let Err(error) = fs::remove_file(path) else { return Ok(()) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    fs::rename(path, path.with_file_name(format!(".{name}"))).map_err(|_| error)
+}
+
+fn oldest(spool: &Path, but: &BTreeSet<PathBuf>) -> Option<PathBuf> {
     let entries = fs::read_dir(spool).ok()?.flatten();
     let notes = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
-    notes.map(|entry| entry.path()).min()
+    notes.map(|entry| entry.path()).filter(|path| !but.contains(path)).min()
 }
 
 fn run_event(root: &Root, owner: u32, limit: Duration, note: &Note) {

@@ -36,7 +36,7 @@ impl Spool {
             if !self.has_hooks(happening.event) {
                 continue;
             }
-            let waiting = fs::read_dir(&self.folder).map_or(0, Iterator::count);
+            let waiting = self.waiting();
             if waiting >= MOST {
                 self.dropped += 1;
                 log::warn!(
@@ -55,6 +55,12 @@ impl Spool {
                 log::warn!("hooks for {}: write {}: {error}", happening.event, path.display());
             }
         }
+    }
+
+    /// Notes; what has a dot before its name was put aside, or is being written.
+    fn waiting(&self) -> usize {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()
     }
 
     fn has_hooks(&self, event: &str) -> bool {

@@ -122,3 +122,19 @@ fn a_note_that_makes_no_sense_is_removed_and_does_not_stop_the_others() {
     run_all(&house.root, house.me, LIMIT);
     assert_eq!((house.out().as_str(), house.notes()), ("after\n", 0));
 }
+
+#[test]
+fn what_is_no_file_is_put_aside_and_what_cannot_even_be_renamed_stops_no_hook() {
+    let house = house();
+    house.hook("alert", "1", 0o755, "echo $FAILBERRY_TO >> OUT");
+    let spool = house.root.path(SPOOL);
+    fs::create_dir_all(spool.join("0-folder/full")).unwrap();
+    house.happen("alert", "first");
+    assert_eq!(run_all(&house.root, house.me, LIMIT), Left::Notes);
+    assert!(spool.join(".0-folder").exists());
+    // With a dot before it this name would be too long.
+    fs::create_dir(spool.join("0".repeat(255))).unwrap();
+    house.happen("alert", "second");
+    assert_eq!(run_all(&house.root, house.me, LIMIT), Left::Stuck);
+    assert_eq!(house.out(), "first\nsecond\n");
+}
