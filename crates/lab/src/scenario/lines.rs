@@ -1,5 +1,7 @@
 //! What can be asked of the lines and of the people behind them.
 
+use std::net::IpAddr;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -63,6 +65,35 @@ pub struct Usage {
     pub beyond_at_most: u64,
 }
 
+/// A message that reached the service behind `http://web.test/alert`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Alert {
+    /// `alert` or `recovery`.
+    pub kind: String,
+    /// The condition it tells of.
+    pub condition: String,
+    /// The way it came, if that matters.
+    pub via: Option<Via>,
+}
+
+impl Alert {
+    pub(super) fn check(&self, appliance: &Appliance) -> Result<(), String> {
+        let alerts = appliance.world.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        let right = |(from, text): &(IpAddr, String)| {
+            let way =
+                if let IpAddr::V4(from) = from { way_from(*from, appliance.subscriber()) } else { None };
+            self.is(text) && self.via.is_none_or(|via| way == Some(via))
+        };
+        if alerts.iter().any(right) { Ok(()) } else { Err(format!("came in: {alerts:?}")) }
+    }
+
+    fn is(&self, text: &str) -> bool {
+        let told: Value = serde_json::from_str(text).unwrap_or_default();
+        told["kind"] == *self.kind && told["condition"] == *self.condition
+    }
+}
+
 impl ClientSees {
     pub(super) fn nothing(name: Habit) -> Self {
         Self {
@@ -123,5 +154,21 @@ impl Usage {
             return Ok(());
         }
         Err(format!("the carrier counts {carried} bytes, the appliance {used}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_condition_or_kind_is_another_message() {
+        let alert =
+            |kind: &str| Alert { kind: kind.into(), condition: "uplink-wired-down".into(), via: None };
+        let text = r#"{"kind": "alert", "condition": "uplink-wired-down"}"#;
+        assert!(alert("alert").is(text));
+        assert!(!alert("recovery").is(text));
+        assert!(!alert("alert").is(&text.replace("wired", "cellular")));
+        assert!(!alert("alert").is("no JSON"));
     }
 }
