@@ -86,9 +86,10 @@ section! {
         metered "metered": bool = true, like "true";
         /// Devices that may use the cellular line; empty: everybody. By hardware address (covers IPv6,
         /// too; only while the appliance is their gateway, see mode), by address, by network, or by the
-        /// name of a group.
+        /// name of a group. In mode "backup" name the router by its address, too: it asks for the names
+        /// that devices want, and who is allowed has none without it.
         allow "allow": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\", \"192.168.178.20\"]";
-        /// Devices that may use it even when the quota is spent.
+        /// Devices that may use it even when the quota is spent (the router, too: see allow).
         essential "essential": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\"]";
         /// Devices under a name, which the lists above may use.
         groups "groups": Vec<Group> = Vec::new(), like "[\"office: aa:bb:cc:dd:ee:ff 192.168.178.20\"]";

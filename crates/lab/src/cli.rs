@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 use serde::Serialize;
@@ -26,6 +27,8 @@ const USAGE: u8 = 64;
 const INTERRUPTED: u8 = 130;
 /// Runs of a benchmark's case when nothing is said: enough for a median.
 const RUNS: usize = 3;
+/// Minutes that an idle line is watched when nothing is said.
+const MINUTES: u32 = 60;
 /// The seed when none is named.
 const SEED: u64 = 1;
 
@@ -37,7 +40,8 @@ lab run NAME… [OPTION]…         run scenarios; * and ? in a name stand for a
     --json FILE                 write an array of {name, seed, passed, seconds, detail}
 lab faults                      list the faults of stick, carrier and lines, their cures and sources
 lab up [--once]                 boot the appliance to look at; --once: until it works, then end
-lab bench NAME [--runs N]       ours beside the peers (scripts/bench bakes the image for it)
+lab bench NAME [--runs N] [--minutes N]
+                                ours beside the peers (scripts/bench bakes the image for it)
 lab stick --socket PATH [--netns FILE]
                                 an emulated stick for a QEMU of your own
     --image FILE                the image to boot (default: the newest baked one)
@@ -52,6 +56,7 @@ struct Arguments {
     image: Option<PathBuf>,
     once: bool,
     runs: Option<usize>,
+    minutes: Option<u32>,
     socket: Option<PathBuf>,
     netns: Option<PathBuf>,
 }
@@ -93,6 +98,7 @@ fn parse(mut parser: lexopt::Parser) -> std::result::Result<Option<Arguments>, l
             Long("image") => arguments.image = Some(parser.value()?.into()),
             Long("socket") => arguments.socket = Some(parser.value()?.into()),
             Long("netns") => arguments.netns = Some(parser.value()?.into()),
+            Long("minutes") => arguments.minutes = Some(parser.value()?.parse()?),
             Long("runs") => arguments.runs = Some(parser.value()?.parse()?),
             Long("once") => arguments.once = true,
             Short('h') | Long("help") => return Ok(None),
@@ -189,6 +195,11 @@ fn benchmark(arguments: &Arguments, top: &Path) -> Result<u8> {
     if name == "detection" {
         // In network namespaces: no image is booted.
         let report = bench::detection::run(&top.join("target/release/uplink"), &folder, &stop)?;
+        return finish(arguments, &report);
+    }
+    if name == "idle-data" {
+        let time = Duration::from_secs(60) * arguments.minutes.unwrap_or(MINUTES).max(1);
+        let report = bench::idle_data::run(&top.join("target/release/uplink"), &folder, time, &stop)?;
         return finish(arguments, &report);
     }
     let image = image::find(arguments.image.clone(), top)?;

@@ -11,7 +11,8 @@ use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
 use crate::net::forward::forward;
 use crate::qemu::Model;
-use crate::scenario::expect::{Expectation, Field, From, Http};
+use crate::scenario::expect::{Expectation, From, Http};
+use crate::scenario::snapshots::Field;
 use crate::stop::Stop;
 use crate::world::{APPLIANCE, Plan};
 

@@ -37,6 +37,8 @@ pub const NAME_SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr:
 /// What QEMU's `usb-net` makes of that MAC: its first byte is always 0x40
 /// (hw/usb/dev-network.c, `usb_net_realize`).
 pub const APPLIANCE_USB_MAC: &str = "40:27:eb:fa:11:be";
+/// The LAN client's hardware address, locally administered: what `[metered]` can name.
+pub const CLIENT_MAC: &str = "02:00:00:77:00:10";
 /// The tap the appliance's network adapter is attached to, in the house's namespace.
 pub const TAP: &str = "appliance";
 /// A public resolver, which a client behind the appliance asks by its address.
@@ -75,6 +77,8 @@ pub struct World {
     pub client: Arc<Namespace>,
     /// The inside of a stick that is a network card, where a scenario has one.
     pub card: Option<CardNetwork>,
+    /// The messages that reached `http://web.test/alert`.
+    pub alerts: internet::Alerts,
     /// Who resolves names for the LAN client.
     resolver: Ipv4Addr,
     _servers: Vec<Keep>,
@@ -117,7 +121,8 @@ impl World {
         let lines = Lines::lay(&internet, &router, &carrier, plan.seed)?;
         wire_lines(&internet, &router, &carrier, plan)?;
         router_rules(&router)?;
-        let mut servers = internet::populate(&internet, &NAME_SERVERS, logs)?;
+        let alerts = internet::Alerts::default();
+        let mut servers = internet::populate(&internet, &NAME_SERVERS, logs, &alerts)?;
         servers.push(house_server(&router, logs, plan)?);
         let resolver = match plan.gateway {
             Gateway::Router => ROUTER,
@@ -131,6 +136,7 @@ impl World {
             house,
             client: Arc::new(client),
             card: None,
+            alerts,
             resolver,
             _servers: servers,
         })
@@ -250,6 +256,7 @@ fn wire_house(house: &Namespace, router: &Namespace, client: &Namespace, plan: P
     if plan.ipv6 {
         router.ip(&format!("address add {HOUSE_PREFIX}1/64 dev lan nodad"))?;
     }
+    client.ip(&format!("link set eth0 address {CLIENT_MAC}"))?;
     client.ip("address add 10.77.0.10/24 dev eth0")?;
     let gateway = match plan.gateway {
         Gateway::Router => ROUTER,

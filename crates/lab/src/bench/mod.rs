@@ -2,6 +2,7 @@
 //! say little about another's; ratios of one run do.
 
 pub mod detection;
+pub mod idle_data;
 mod recovery;
 
 use std::collections::BTreeMap;
@@ -104,9 +105,9 @@ fn round(value: f64) -> f64 {
 pub fn run(name: &str, image: &Path, folder: &Path, runs: usize, stop: &Stop) -> Result<Report> {
     match name {
         "recovery" => recovery::run(image, folder, runs, stop),
-        other => {
-            Err(Error::Unexpected(format!("no benchmark is called {other}; there are: recovery, detection")))
-        }
+        other => Err(Error::Unexpected(format!(
+            "no benchmark is called {other}; there are: recovery, detection, idle-data"
+        ))),
     }
 }
 

@@ -89,11 +89,14 @@ pub fn get(address: Ipv4Addr, url: &Url, limit: Duration) -> Result<Response> {
 /// connection open need not be waited for.
 fn complete(answer: &[u8]) -> bool {
     let Some((head, body)) = split(answer) else { return false };
-    head.lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .is_some_and(|length: usize| body.len() >= length)
+    announced(head).is_some_and(|length| body.len() >= length)
+}
+
+/// The length of the body that a head announces (RFC 9110 section 8.6).
+fn announced(head: &str) -> Option<usize> {
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths.next().and_then(|(_, value)| value.trim().parse().ok())
 }
 
 fn parse(answer: &[u8]) -> Option<Response> {
@@ -119,6 +122,8 @@ pub struct Request {
     pub range: Option<u64>,
     /// The visitor's address.
     pub from: IpAddr,
+    /// What it sent along.
+    pub body: String,
 }
 
 /// What a server answers.
@@ -188,7 +193,16 @@ fn answer(mut stream: TcpStream, page: impl Fn(&Request) -> Reply) -> io::Result
             return Ok(());
         }
     }
-    let Some(request) = split(&said).and_then(|(head, _)| asked(head, stream.peer_addr().ok()?)) else {
+    // What was sent along is taken in, or closing would reset the connection before the answer is read.
+    let length = split(&said).and_then(|(head, _)| announced(head)).unwrap_or_default();
+    while split(&said).is_some_and(|(_, body)| body.len() < length) && (said.len() as u64) < LONGEST {
+        match stream.read(&mut chunk)? {
+            0 => break,
+            n => said.extend(&chunk[..n]),
+        }
+    }
+    let Some(request) = split(&said).and_then(|(head, body)| asked(head, body, stream.peer_addr().ok()?))
+    else {
         return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
     };
     let reply = page(&request);
@@ -229,7 +243,7 @@ fn pour(stream: &mut TcpStream, body: &[u8], rate: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn asked(head: &str, from: SocketAddr) -> Option<Request> {
+fn asked(head: &str, body: &[u8], from: SocketAddr) -> Option<Request> {
     let mut lines = head.lines();
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
     let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
@@ -239,7 +253,8 @@ fn asked(head: &str, from: SocketAddr) -> Option<Request> {
     let range =
         header("range").and_then(|value| value.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     let host = header("host").unwrap_or_default().to_owned();
-    Some(Request { host, path, range, from: from.ip().to_canonical() })
+    let body = String::from_utf8_lossy(body).into_owned();
+    Some(Request { host, path, range, from: from.ip().to_canonical(), body })
 }
 
 #[cfg(test)]
@@ -263,6 +278,22 @@ mod tests {
         let url = Url::parse(&format!("http://{address}/")).unwrap();
         let response = get(Ipv4Addr::LOCALHOST, &url, Duration::from_secs(5)).unwrap();
         assert_eq!(response, Response { status: 200, body: "you come from 127.0.0.1\n".into() });
+    }
+
+    #[test]
+    fn a_message_is_taken_in_before_it_is_answered() {
+        let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = probe.local_addr().unwrap();
+        drop(probe);
+        serve(address, |_| Reply::text(200, "taken")).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let body = vec![b'x'; 300_000];
+        let head = format!("POST /alert HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("taken"), "{answer}");
     }
 
     #[test]

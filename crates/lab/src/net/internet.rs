@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -158,11 +159,20 @@ pub fn is_operator(name: &str) -> bool {
     HOSTS.iter().any(|host| host.operator == name)
 }
 
-/// Gives the internet its addresses and servers; they end with what is returned.
+/// What was sent to `http://web.test/alert`, with the sender's address.
+pub type Alerts = Arc<Mutex<Vec<(IpAddr, String)>>>;
+
+/// Gives the internet its addresses and servers; they end with what is returned. Messages that come in
+/// are added to `alerts`.
 ///
 /// # Errors
 /// When the kernel or a server refuses.
-pub fn populate(internet: &Namespace, name_servers: &[Ipv4Addr], logs: &Path) -> Result<Vec<Keep>> {
+pub fn populate(
+    internet: &Namespace,
+    name_servers: &[Ipv4Addr],
+    logs: &Path,
+    alerts: &Alerts,
+) -> Result<Vec<Keep>> {
     let addresses = HOSTS.iter().flat_map(|host| host.ipv4.iter().chain(host.ipv6));
     let further = name_servers.iter().map(ToString::to_string).chain(["2001:db8::53".to_owned()]);
     let lie = [LIE.0.to_owned(), LIE.1.to_owned()];
@@ -170,13 +180,20 @@ pub fn populate(internet: &Namespace, name_servers: &[Ipv4Addr], logs: &Path) ->
         let nodad = if address.contains(':') { " nodad" } else { "" };
         internet.ip(&format!("address add {address} dev lo{nodad}"))?;
     }
-    internet.inside(serve)?;
+    internet.inside(|| serve(alerts))?;
     Ok(vec![name_server(internet, name_servers, logs)?, liar(internet, logs)?])
 }
 
-fn serve() -> Result<()> {
+fn serve(alerts: &Alerts) -> Result<()> {
     let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    http::serve(any(HTTP_PORT), page)?;
+    let alerts = Arc::clone(alerts);
+    http::serve(any(HTTP_PORT), move |request| {
+        if request.path == "/alert" && !request.body.is_empty() {
+            let mut alerts = alerts.lock().unwrap_or_else(PoisonError::into_inner);
+            alerts.push((request.from, request.body.clone()));
+        }
+        page(request)
+    })?;
     http::serve(any(PORTAL_PORT), |_| moved("http://login.portal.test/"))?;
     http::serve(any(SHOP_PORT), |_| moved("http://topup.carrier.test/"))?;
     let welcome = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nWelcome\n";
@@ -309,6 +326,7 @@ mod tests {
                 path: path.into(),
                 range: None,
                 from: Ipv4Addr::LOCALHOST.into(),
+                body: String::new(),
             })
         };
         assert_eq!(ask("connectivitycheck.gstatic.com", "/generate_204").status, 204);

@@ -4,17 +4,16 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::lines::{Alert, Bytes, ClientSees, Quiet, Usage};
+use super::snapshots::{Field, conditions, daemons_healthy, status};
 use crate::appliance::Appliance;
-use crate::client::Habit;
 use crate::fault::Kind;
-use crate::line::Line;
 use crate::stick::StickState;
-use crate::world::{APPLIANCE, Via, way, way_from};
+use crate::world::{APPLIANCE, Via, way};
 
 /// One question must be answered in this time, else it is asked again.
-const ASK: Duration = Duration::from_secs(5);
+pub(super) const ASK: Duration = Duration::from_secs(5);
 /// A page comes in milliseconds or was lost on a dead line, where TCP repeats itself ever more
 /// slowly (RFC 6298): asking anew finds the line's return sooner.
 const FETCH: Duration = Duration::from_millis(1500);
@@ -22,10 +21,6 @@ const FETCH: Duration = Duration::from_millis(1500);
 const COMMAND: Duration = Duration::from_secs(60);
 /// How much of a wrong answer a report repeats.
 const SAID: usize = 400;
-
-/// The daemons every image has; each must show a snapshot that is its own and fresh.
-pub const DAEMONS: [&str; 7] =
-    ["hub-reset", "modem-dialer", "netguard", "notify", "pinghttpserver", "statusd", "uplink"];
 
 /// Something that must come true.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,31 +52,12 @@ pub enum Expectation {
     LineQuiet(Quiet),
     /// What a line has carried since counting began.
     LineBytes(Bytes),
+    /// The appliance's account of the cellular line, beside the carrier's.
+    UsageCounted(Usage),
+    /// A message of the appliance has reached somebody in the internet.
+    AlertReceived(Alert),
     /// The appliance has rebooted by itself, this often or more.
     RebootsAtLeast(u32),
-}
-
-/// A field of a snapshot and what it must be; all that is given must hold.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Field {
-    /// `<daemon>.<field>…`; where there is a list, a number or the `name` of what is meant.
-    pub path: String,
-    /// The field, in milliseconds of the appliance's clock, that says since when it is so: the time
-    /// counts, not when the lab came to ask.
-    pub since: Option<String>,
-    /// This.
-    pub equals: Option<Value>,
-    /// One of these.
-    pub one_of: Option<Vec<Value>>,
-    /// A number, this or more.
-    pub at_least: Option<f64>,
-    /// A number, this or less.
-    pub at_most: Option<f64>,
-    /// Text that has this in it.
-    pub contains: Option<String>,
-    /// There and not null, or the contrary.
-    pub is_set: Option<bool>,
 }
 
 /// What can be seen of the stick; all that is given must hold.
@@ -126,48 +102,6 @@ pub enum From {
     Lan,
     /// Somebody in the internet, on the appliance's cellular address.
     Internet,
-}
-
-/// What somebody in the LAN sees; all that is given must hold.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ClientSees {
-    /// Who.
-    pub name: Habit,
-    /// The way the last answer went.
-    pub via: Option<Via>,
-    /// No silence was longer than this, in seconds.
-    pub longest_gap_at_most: Option<f64>,
-    /// It has come to its end.
-    pub complete: Option<bool>,
-    /// Connections it took, this many or fewer.
-    pub connections_at_most: Option<u64>,
-    /// Answers, this many or more.
-    pub received_at_least: Option<u64>,
-}
-
-/// A line that somebody no longer uses.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Quiet {
-    /// Which line.
-    pub line: Line,
-    /// The port of the internet that is no longer sent to.
-    pub port: u16,
-    /// For how long, until it counts as so. What is reported is the time of the last packet.
-    pub for_seconds: f64,
-}
-
-/// What a line has carried, both ways; all that is given must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Bytes {
-    /// Which line.
-    pub line: Line,
-    /// This many or fewer.
-    pub at_most: Option<u64>,
-    /// This many or more.
-    pub at_least: Option<u64>,
 }
 
 /// A page for the LAN client.
@@ -271,6 +205,8 @@ impl Expectation {
             Self::Client(client) => client.check(appliance)?,
             Self::LineQuiet(quiet) => return quiet.ask(appliance),
             Self::LineBytes(bytes) => bytes.check(appliance.line_bytes(bytes.line))?,
+            Self::UsageCounted(usage) => usage.check(appliance, &status(appliance)?)?,
+            Self::AlertReceived(alert) => alert.check(appliance)?,
             Self::RebootsAtLeast(least) => {
                 let reboots = appliance.reboots();
                 if reboots < *least {
@@ -285,136 +221,6 @@ impl Expectation {
             }
         }
         Ok(None)
-    }
-}
-
-fn status(appliance: &Appliance) -> Result<Value, String> {
-    appliance.status(ASK).map_err(|error| error.to_string())
-}
-
-/// Errors that tell of the line, not of a daemon that cannot do its work; scenarios ask for the line
-/// by itself.
-const OF_THE_LINE: [&str; 2] = ["modem-absent", "uplink-none"];
-
-/// Every daemon is there, says what it is doing, is not shown as unknown, and reports no error.
-fn daemons_healthy(status: &Value) -> Result<(), String> {
-    for daemon in DAEMONS {
-        match status["daemons"][daemon]["state"].as_str() {
-            None => return Err(format!("{daemon}: no snapshot")),
-            Some(state @ ("unknown" | "failed")) => return Err(format!("{daemon}: {state}")),
-            Some(_) => {}
-        }
-        let conditions = status["daemons"][daemon]["conditions"].as_array().into_iter().flatten();
-        let mut errors = conditions.filter(|c| c["severity"] == "error").filter_map(|c| c["id"].as_str());
-        if let Some(id) = errors.find(|id| !OF_THE_LINE.contains(id)) {
-            return Err(format!("{daemon}: {id}"));
-        }
-    }
-    Ok(())
-}
-
-fn conditions(status: &Value) -> Vec<&str> {
-    let daemons = status["daemons"].as_object().into_iter().flat_map(|map| map.values());
-    let all = daemons.filter_map(|snapshot| snapshot["conditions"].as_array()).flatten();
-    all.filter_map(|condition| condition["id"].as_str()).collect()
-}
-
-impl Field {
-    fn ask(&self, appliance: &Appliance) -> Answer {
-        let asked = appliance.console.now();
-        let status = status(appliance)?;
-        self.check(&status)?;
-        let Some(since) = &self.since else { return Ok(None) };
-        // The answer was written somewhere between question and answer: half of that is the error.
-        let written = asked + appliance.console.now().saturating_sub(asked) / 2;
-        let number = |value: Option<&Value>| value.and_then(Value::as_u64);
-        let (now, then) = (number(status.get("monotonic_ms")), number(find(&status, since)));
-        let (Some(now), Some(then)) = (now, then) else { return Err(format!("{since}: no time there")) };
-        Ok(Some(written.saturating_sub(Duration::from_millis(now.saturating_sub(then)))))
-    }
-
-    fn check(&self, status: &Value) -> Result<(), String> {
-        // A field that is not there counts as null, but not below something that is not there either.
-        let parent = self.path.rsplit_once('.').and_then(|(parent, _)| find(status, parent));
-        if !parent.is_some_and(|parent| parent.is_object() || parent.is_array()) {
-            return Err(format!("{}: nothing there that could have this field", self.path));
-        }
-        let found = find(status, &self.path).unwrap_or(&Value::Null);
-        if self.holds(found) { Ok(()) } else { Err(format!("{} is {found}", self.path)) }
-    }
-
-    fn holds(&self, found: &Value) -> bool {
-        let number = found.as_f64();
-        self.equals.as_ref().is_none_or(|wanted| wanted == found)
-            && self.one_of.as_ref().is_none_or(|wanted| wanted.contains(found))
-            && self.at_least.is_none_or(|least| number.is_some_and(|number| number >= least))
-            && self.at_most.is_none_or(|most| number.is_some_and(|number| number <= most))
-            && self
-                .contains
-                .as_ref()
-                .is_none_or(|part| found.as_str().is_some_and(|text| text.contains(part)))
-            && self.is_set.is_none_or(|set| found.is_null() != set)
-    }
-}
-
-/// What a path leads to, below the daemons' snapshots.
-fn find<'a>(status: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(status.get("daemons")?, |value, key| match value {
-        Value::Array(all) => match key.parse::<usize>() {
-            Ok(number) => all.get(number),
-            Err(_) => all.iter().find(|one| one["name"] == key),
-        },
-        value => value.get(key),
-    })
-}
-
-impl ClientSees {
-    fn nothing(name: Habit) -> Self {
-        Self {
-            name,
-            via: None,
-            longest_gap_at_most: None,
-            complete: None,
-            connections_at_most: None,
-            received_at_least: None,
-        }
-    }
-
-    fn check(&self, appliance: &Appliance) -> Result<(), String> {
-        let client = appliance.client(self.name).map_err(|error| error.to_string())?;
-        let (seen, gap) = (client.seen(), client.longest_gap().as_secs_f64());
-        if let Some(why) = &seen.broken {
-            return Err(format!("{} is broken: {why}", self.name.name()));
-        }
-        let way = seen.from.and_then(|from| way_from(from, appliance.subscriber()));
-        // Silence of somebody who never heard anything is none.
-        let right = self.longest_gap_at_most.is_none_or(|most| seen.gaps.any() && gap <= most)
-            && self.via.is_none_or(|via| way == Some(via))
-            && self.complete.is_none_or(|complete| complete == seen.complete)
-            && self.connections_at_most.is_none_or(|most| seen.connections <= most)
-            && self.received_at_least.is_none_or(|least| seen.received >= least);
-        if right { Ok(()) } else { Err(format!("longest gap {gap:.1} s, way {way:?}, {seen:?}")) }
-    }
-}
-
-impl Quiet {
-    fn ask(&self, appliance: &Appliance) -> Answer {
-        // A line that was never used that way is quiet from the beginning.
-        let Some(quiet) = appliance.world.lines.get(self.line).quiet_for(self.port) else {
-            return Ok(Some(Duration::ZERO));
-        };
-        if quiet.as_secs_f64() < self.for_seconds {
-            return Err(format!("port {} was sent to {:.1} s ago", self.port, quiet.as_secs_f64()));
-        }
-        Ok(Some(appliance.console.now().saturating_sub(quiet)))
-    }
-}
-
-impl Bytes {
-    fn check(&self, carried: u64) -> Result<(), String> {
-        let right = self.at_most.is_none_or(|most| carried <= most)
-            && self.at_least.is_none_or(|least| carried >= least);
-        if right { Ok(()) } else { Err(format!("{carried} bytes went over it")) }
     }
 }
 
@@ -471,77 +277,5 @@ impl Ssh {
             return Err(format!("`{}` says: {short}", self.command));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all(state: &str) -> Value {
-        let daemons = DAEMONS.map(|name| (name.to_owned(), serde_json::json!({ "state": state })));
-        serde_json::json!({ "daemons": serde_json::Map::from_iter(daemons) })
-    }
-
-    #[test]
-    fn a_missing_or_unknown_daemon_is_not_healthy() {
-        let mut status = all("serving");
-        assert_eq!(daemons_healthy(&status), Ok(()));
-        status["daemons"]["uplink"]["state"] = "unknown".into();
-        assert_eq!(daemons_healthy(&status), Err("uplink: unknown".into()));
-        assert!(daemons_healthy(&serde_json::json!({})).is_err());
-    }
-
-    #[test]
-    fn fields_are_found_by_path() {
-        let mut status = all("serving");
-        status["daemons"]["uplink"]["dns"] = serde_json::json!(["192.0.2.53"]);
-        let field =
-            |path: &str, equals: Value| Field { path: path.into(), equals: Some(equals), ..Field::default() };
-        assert_eq!(field("uplink.dns.0", "192.0.2.53".into()).check(&status), Ok(()));
-        assert!(field("uplink.state", "online".into()).check(&status).unwrap_err().contains("serving"));
-        assert!(field("nobody.state", "x".into()).check(&status).is_err());
-    }
-
-    #[test]
-    fn one_of_a_list_is_found_by_its_name() {
-        let mut status = all("serving");
-        status["daemons"]["uplink"]["links"] =
-            serde_json::json!([{ "name": "wired", "state": "up" }, { "name": "cellular", "state": "down" }]);
-        let field =
-            |path: &str, equals: Value| Field { path: path.into(), equals: Some(equals), ..Field::default() };
-        assert_eq!(field("uplink.links.cellular.state", "down".into()).check(&status), Ok(()));
-        assert!(field("uplink.links.cellular.state", "up".into()).check(&status).is_err());
-        assert!(field("uplink.links.nobody.state", Value::Null).check(&status).is_err());
-    }
-
-    #[test]
-    fn a_field_is_unset_only_where_it_could_be_set() {
-        let mut status = all("serving");
-        status["daemons"]["uplink"]["line"] = Value::Null;
-        let unset = |path: &str| Field { path: path.into(), is_set: Some(false), ..Field::default() };
-        assert_eq!(unset("uplink.line").check(&status), Ok(()));
-        for path in ["uplnik.line", "uplink.line.rate", "uplink.lnie.rate"] {
-            assert!(unset(path).check(&status).is_err(), "{path}");
-        }
-    }
-
-    #[test]
-    fn values_are_compared_in_every_way_at_once() {
-        let compare = |text: &str| toml::from_str::<Field>(&format!("path = \"x\"\n{text}")).unwrap();
-        assert!(compare("at-least = 2\nat-most = 3").holds(&2.into()));
-        assert!(!compare("at-least = 2").holds(&Value::Null));
-        assert!(compare("one-of = [\"a\", \"b\"]").holds(&"b".into()));
-        assert!(compare("contains = \"wer-cy\"").holds(&"power-cycle".into()));
-        assert!(compare("is-set = false").holds(&Value::Null));
-        assert!(!compare("is-set = true").holds(&Value::Null));
-        assert!(toml::from_str::<Field>("path = \"x\"\nequls = 1").is_err());
-    }
-
-    #[test]
-    fn conditions_of_all_daemons_count() {
-        let mut status = all("serving");
-        status["daemons"]["modem-dialer"]["conditions"] = serde_json::json!([{ "id": "modem-no-sim" }]);
-        assert_eq!(conditions(&status), ["modem-no-sim"]);
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::action::Action;
-use super::expect::{Expectation, Fetch, Field};
+use super::expect::{Expectation, Fetch};
+use super::snapshots::Field;
 use super::storm::Storm;
 use crate::error::{Context, Error, Result};
 use crate::qemu::{Extra, Model};

@@ -4,8 +4,8 @@
 //! The line dies beyond the router, so that no interface goes down and only probes can tell. Every
 //! watcher starts an outage at another phase of its own.
 
-mod watcher;
-mod world;
+pub(super) mod watcher;
+pub(super) mod world;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -138,19 +138,32 @@ fn line(uplink: &Path, root: &PathBuf, place: usize) -> Result<(Told, Told)> {
     (ours.alarms, theirs.alarms) = (alarms[0], alarms[1]);
     world.fault(None);
     for outage in 0..OUTAGES {
+        let long = outage < LONG;
         daemon.until(true, READY);
+        if long {
+            peer.until(true, READY);
+        }
         std::thread::sleep(phase(place, outage));
+        let (our_start, their_start) = (daemon.is_up(), peer.is_up());
         world.fault(Some("drop"));
-        ours.outages.push(daemon.until(false, LIMIT));
-        if outage < LONG {
+        let begun = Instant::now();
+        ours.outages.push(detected(our_start, || daemon.until(false, LIMIT)));
+        if long {
             // It went on while ours was waited for.
-            let before = ours.outages.last().copied().flatten().unwrap_or_default();
-            theirs.outages.push(peer.until(false, LIMIT).map(|time| time + before));
+            let before = begun.elapsed().as_secs_f64();
+            let told = detected(their_start, || peer.until(false, LIMIT));
+            theirs.outages.push(told.map(|time| time + before));
             peer = Watcher::mwan3(&world)?;
         }
         world.fault(None);
     }
     Ok((ours, theirs))
+}
+
+/// Seconds until an outage was told. Who did not say "up" when it began has not come back from the one
+/// before, or was wrong already: then "down" tells nothing of this one, which counts as never told.
+fn detected(at_start: Option<bool>, told: impl FnOnce() -> Option<f64>) -> Option<f64> {
+    if at_start == Some(true) { told() } else { None }
 }
 
 fn ready(watcher: &Watcher, name: &str) -> Result<()> {
@@ -177,4 +190,26 @@ fn phase(place: usize, outage: usize) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     let turns = (place * OUTAGES + outage) as f64 * 0.618_034;
     Duration::from_secs_f64(1.0 + LONGEST * turns.fract())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_down_before_an_outage_has_not_told_it() {
+        let at_once = || Some(0.0);
+        assert_eq!(detected(Some(false), at_once), None);
+        assert_eq!(detected(None, at_once), None);
+        assert_eq!(detected(Some(true), || Some(1.3)), Some(1.3));
+    }
+
+    #[test]
+    fn an_outage_never_told_makes_the_figures_worse() {
+        let told = |outages: &[Option<f64>]| Told { outages: outages.to_vec(), ..Told::default() };
+        let figures = figures(&[told(&[Some(1.0), None, Some(2.0)])]);
+        assert_eq!(figures["never"], 1);
+        assert_eq!(figures["p99"], Value::Null);
+        assert_eq!(figures["median"], 2.0);
+    }
 }

@@ -16,21 +16,21 @@ const TICKS: f64 = 100.0;
 
 /// A process that watches; it ends with the value.
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(in crate::bench) struct Watcher {
     child: Child,
     says: PathBuf,
 }
 
 impl Watcher {
     /// The daemon.
-    pub(super) fn uplink(world: &World, program: &Path) -> Result<Self> {
+    pub(in crate::bench) fn uplink(world: &World, program: &Path) -> Result<Self> {
         let mut command = Command::new(program);
         command.arg("--root").arg(&world.root);
         Self::start(world, command, world.root.join("run/failberry/uplink.json"))
     }
 
     /// mwan3's algorithm with real pings.
-    pub(super) fn mwan3(world: &World) -> Result<Self> {
+    pub(in crate::bench) fn mwan3(world: &World) -> Result<Self> {
         let says = world.root.join("mwan3");
         let mut command = Command::new("sh");
         command.args(["-c", include_str!("mwan3.sh"), "mwan3"]).arg(&says).args(["eth0", "192.0.2.1"]);
@@ -46,7 +46,7 @@ impl Watcher {
     }
 
     /// What it says of the line, if it says anything.
-    pub(super) fn is_up(&self) -> Option<bool> {
+    pub(in crate::bench) fn is_up(&self) -> Option<bool> {
         let text = std::fs::read_to_string(&self.says).ok()?;
         if !text.starts_with('{') {
             return match text.trim() {
@@ -55,17 +55,23 @@ impl Watcher {
                 _ => None,
             };
         }
-        let snapshot: Value = serde_json::from_str(&text).ok()?;
-        let line = snapshot["links"].as_array()?.iter().find(|line| line["name"] == "wired")?;
-        match line["state"].as_str()? {
+        match self.state("wired")?.as_str() {
             "up" => Some(true),
             "down" => Some(false),
             _ => None,
         }
     }
 
+    /// What the daemon says of a line.
+    pub(in crate::bench) fn state(&self, line: &str) -> Option<String> {
+        let text = std::fs::read_to_string(&self.says).ok()?;
+        let snapshot: Value = serde_json::from_str(&text).ok()?;
+        let line = snapshot["links"].as_array()?.iter().find(|found| found["name"] == line)?;
+        line["state"].as_str().map(str::to_owned)
+    }
+
     /// Seconds until it says so; none after `limit`.
-    pub(super) fn until(&self, up: bool, limit: Duration) -> Option<f64> {
+    pub(in crate::bench) fn until(&self, up: bool, limit: Duration) -> Option<f64> {
         let started = Instant::now();
         loop {
             if self.is_up() == Some(up) {
@@ -79,7 +85,7 @@ impl Watcher {
     }
 
     /// How often it said "down" within `time`.
-    pub(super) fn alarms(watchers: &[&Self], time: Duration) -> Vec<usize> {
+    pub(in crate::bench) fn alarms(watchers: &[&Self], time: Duration) -> Vec<usize> {
         let (started, mut alarms) = (Instant::now(), vec![0; watchers.len()]);
         let mut before = vec![true; watchers.len()];
         while started.elapsed() < time {
@@ -94,7 +100,7 @@ impl Watcher {
     }
 
     /// Seconds of a core used so far, by it and by what it started and waited for.
-    pub(super) fn cpu(&self) -> Result<f64> {
+    pub(in crate::bench) fn cpu(&self) -> Result<f64> {
         let path = format!("/proc/{}/stat", self.child.id());
         let text = std::fs::read_to_string(&path).context(format!("read {path}"))?;
         // After the name in brackets: utime, stime, cutime, cstime are fields 14 to 17 (proc_pid_stat(5)).
@@ -104,7 +110,7 @@ impl Watcher {
     }
 
     /// Memory that is its own, and its share of what it shares, in KiB.
-    pub(super) fn pss(&self) -> Result<u64> {
+    pub(in crate::bench) fn pss(&self) -> Result<u64> {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = std::fs::read_to_string(&path).context(format!("read {path}"))?;
         let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
@@ -121,7 +127,7 @@ impl Drop for Watcher {
 }
 
 /// IP bytes through the appliance's interface so far, both ways.
-pub(super) fn traffic(world: &World) -> u64 {
+pub(in crate::bench) fn traffic(world: &World) -> u64 {
     /// The Ethernet header, which no provider counts.
     const HEADER: u64 = 14;
     let text = world.pi.sh("ip -s -j link show dev eth0");

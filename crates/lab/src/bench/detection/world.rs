@@ -54,22 +54,34 @@ const APPLIANCE: [&str; 4] = [
     "ip -6 route add default via 2001:db8:a::1 dev eth0 metric 1024 proto ra",
 ];
 
+/// The cellular line, from the appliance straight to the operators. A veth looks for neighbours, which
+/// a PPP line has not: those of IPv6 are given.
+const CELLULAR: [&str; 5] = [
+    "ip addr add 100.64.0.2/24 dev ppp0",
+    "ip addr add 2001:db8:b::2/64 dev ppp0 nodad",
+    "ip -6 neigh add 2001:db8:1::1 lladdr 02:00:00:00:00:01 dev ppp0",
+    "ip -6 neigh add 2001:db8:1::2 lladdr 02:00:00:00:00:01 dev ppp0",
+    "ip -6 neigh add 2001:db8:1::3 lladdr 02:00:00:00:00:01 dev ppp0",
+];
+/// The boot the appliance is in.
+pub(in crate::bench) const BOOT: &str = "11111111-2222-3333-4444-555555555555";
+
 /// What is done with a connection.
 type Serve = fn(&mut TcpStream);
 
 /// One line; servers end with it.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) pi: Namespace,
+pub(in crate::bench) struct World {
+    pub(in crate::bench) pi: Namespace,
     net: Namespace,
     _router: Namespace,
-    pub(super) root: PathBuf,
+    pub(in crate::bench) root: PathBuf,
     end: Arc<AtomicBool>,
     servers: Vec<JoinHandle<()>>,
 }
 
 impl World {
-    pub(super) fn new(root: &Path) -> Result<Self> {
+    pub(in crate::bench) fn new(root: &Path) -> Result<Self> {
         let (pi, router, net) = (Namespace::new(), Namespace::new(), Namespace::new());
         for namespace in [&pi, &router, &net] {
             namespace.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0");
@@ -96,12 +108,28 @@ impl World {
 
     /// What happens to packets that reach the operators, from now on. Neighbours are left out of it:
     /// the line dies beyond the router.
-    pub(super) fn fault(&self, rule: Option<&str>) {
+    pub(in crate::bench) fn fault(&self, rule: Option<&str>) {
         self.net.sh("nft flush chain inet f in");
         self.net.sh("nft add rule inet f in icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept");
         if let Some(rule) = rule {
             self.net.sh(&format!("nft add rule inet f in iifname isp0 {rule}"));
         }
+    }
+
+    /// Adds the cellular line.
+    pub(in crate::bench) fn cellular(&self) {
+        self.pi.cable("ppp0", &self.net, "isp1");
+        self.net.sh("ip link set isp1 address 02:00:00:00:00:01");
+        self.net.sh("ip addr add 100.64.0.1/24 dev isp1");
+        self.net.sh("ip addr add 2001:db8:b::1/64 dev isp1 nodad");
+        for line in CELLULAR {
+            self.pi.sh(line);
+        }
+    }
+
+    /// Runs a command at the lines' far end.
+    pub(in crate::bench) fn far(&self, line: &str) -> String {
+        self.net.sh(line)
     }
 
     fn serve(&mut self) -> std::io::Result<()> {
@@ -140,7 +168,7 @@ fn prepare(root: &Path) -> std::io::Result<()> {
     {
         std::fs::create_dir_all(root.join(folder))?;
     }
-    std::fs::write(root.join("proc/sys/kernel/random/boot_id"), "11111111-2222-3333-4444-555555555555\n")?;
+    std::fs::write(root.join("proc/sys/kernel/random/boot_id"), format!("{BOOT}\n"))?;
     std::fs::write(root.join("run/failberry/config/uplink.toml"), TARGETS)
 }
 
