@@ -58,8 +58,11 @@ const TOKENS_A_LINE: usize = TOKENS + 1;
 const NUMBERS: Duration = Duration::from_millis(7500);
 /// A metered line is watched by its counters first; more often than this they say no more.
 const COUNTERS: Duration = Duration::from_secs(1);
-/// A line whose interface our own kernel refuses to send by is looked at again, at most so often.
+/// A line whose interface our own kernel refuses to send by is looked at again, at most so often at
+/// first…
 const UNSENT_LOOK: Duration = Duration::from_millis(500);
+/// …and so often while that goes on: the kernel tells of what changes by itself.
+const UNSENT_LOOK_LONGEST: Duration = Duration::from_secs(5);
 /// Verdicts may change routes, and routes what can be probed; then it has to settle.
 const ROUNDS: usize = 4;
 
@@ -93,6 +96,7 @@ pub struct Uplink {
     history_at: Monotonic,
     /// Not to look again because of a refused probe before this.
     calm_until: Monotonic,
+    calm: Duration,
     revision: u64,
 }
 
@@ -129,6 +133,7 @@ impl Uplink {
             counters_at: now,
             history_at: now,
             calm_until: now,
+            calm: UNSENT_LOOK,
             revision: 0,
         })
     }
@@ -158,7 +163,10 @@ impl Uplink {
                     again = true;
                 }
                 if watch.take_unsent() && now >= self.calm_until {
-                    self.calm_until = now + UNSENT_LOOK;
+                    let again_soon = now.since(self.calm_until) < UNSENT_LOOK_LONGEST;
+                    let longer = (self.calm * 2).min(UNSENT_LOOK_LONGEST);
+                    self.calm = if again_soon { longer } else { UNSENT_LOOK };
+                    self.calm_until = now + self.calm;
                     again = true;
                 }
             }
@@ -183,8 +191,10 @@ impl Uplink {
             self.refresh(now);
         }
         if now >= self.history_at {
-            self.history.turn(now);
-            self.store.write(now, clock::wall(), &self.history, false);
+            let wall = clock::wall();
+            let since = wall.and_then(|wall| wall.duration_since(std::time::UNIX_EPOCH).ok());
+            self.history.turn(now, since.map(|since| since.as_secs()));
+            self.store.write(now, wall, &self.history, false);
             self.history_at = Ring::deadline(now);
         }
     }

@@ -18,6 +18,8 @@ pub struct LineNow {
     pub up: bool,
     /// There is a way out by it: it is up, and its own table has a default route.
     pub way: bool,
+    /// Whether that way takes IPv4, and IPv6.
+    pub ways: [bool; 2],
     /// Metric of its best default route in the main table; none without one.
     pub metric: Option<u32>,
     /// Through whom that goes; nobody on a point-to-point link.
@@ -49,12 +51,14 @@ impl LineNow {
         let route = found.and_then(|l| facts.default_route(l.index));
         let addresses: Vec<_> = found.map(|l| facts.global_addresses(l.index).collect()).unwrap_or_default();
         let up = found.is_some_and(|l| l.up && l.carrier) && !addresses.is_empty();
+        let ways = [true, false].map(|v4| up && found.is_some_and(|l| facts.way_out(line, l.index, v4)));
         Self {
             line,
             interface: interface.map(str::to_owned),
             index: found.map(|l| l.index),
             up,
-            way: up && found.is_some_and(|l| facts.way_out(line, l.index)),
+            way: ways.contains(&true),
+            ways,
             metric: route.map(|r| r.metric),
             gateway: route.and_then(|r| r.gateway),
             addresses,

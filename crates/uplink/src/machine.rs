@@ -92,6 +92,10 @@ pub struct Machine {
     active: Option<Line>,
     active_since: Monotonic,
     offline_since: Option<Monotonic>,
+    /// The wired line had a way out in this boot.
+    wired_was_there: bool,
+    /// When the system was last looked at.
+    looked: Monotonic,
     /// Lines whose connections are to be forgotten, and when.
     sweeps: Vec<(Monotonic, Line)>,
     advertiser: Advertiser,
@@ -103,6 +107,8 @@ pub struct Machine {
     resolv: Option<String>,
     look_failed: Option<String>,
     change_failed: Option<String>,
+    /// How often in a row.
+    refused: u32,
     resolv_failed: Option<String>,
     forget_failed: Option<String>,
     advertise_failed: Option<String>,
@@ -123,6 +129,8 @@ impl Machine {
             active: None,
             active_since: Monotonic::default(),
             offline_since: None,
+            wired_was_there: false,
+            looked: Monotonic::default(),
             sweeps: Vec::new(),
             advertiser: Advertiser::default(),
             lan_v6: None,
@@ -131,6 +139,7 @@ impl Machine {
             resolv: None,
             look_failed: None,
             change_failed: None,
+            refused: 0,
             resolv_failed: None,
             forget_failed: None,
             advertise_failed: None,
@@ -141,6 +150,7 @@ impl Machine {
     #[must_use]
     pub fn remembering(mut self, memory: Memory) -> Self {
         self.switch.remember(memory.count, memory.last);
+        self.wired_was_there = memory.wired_was_there;
         if let Some((active, since)) = memory.active {
             (self.active, self.active_since) = (Some(active), since);
         }
@@ -152,7 +162,7 @@ impl Machine {
         match event {
             Event::Observed(Ok(observation)) => return self.observed(now, &observation),
             Event::Observed(Err(error)) => {
-                self.next_look = now + LOOK;
+                (self.looked, self.next_look) = (now, now + LOOK);
                 self.look_failed = Some(error);
             }
             Event::Health { line, verdict } => {
@@ -161,6 +171,7 @@ impl Machine {
             }
             Event::Changed(result) => {
                 self.change_failed = result.err();
+                self.refused = if self.change_failed.is_some() { self.refused.saturating_add(1) } else { 0 };
                 return self.due(now);
             }
             Event::ResolvWritten(result) => {
@@ -183,7 +194,7 @@ impl Machine {
     }
 
     fn observed(&mut self, now: Monotonic, observation: &Observation) -> Vec<Action> {
-        self.next_look = now + LOOK;
+        (self.looked, self.next_look) = (now, now + LOOK);
         self.look_failed = None;
         self.silent = matches!(observation.modem, Modem::Silent(_));
         match &observation.modem {
@@ -202,7 +213,7 @@ impl Machine {
         let mut actions = Vec::new();
         let settled = changes.is_empty();
         if settled {
-            self.change_failed = None;
+            (self.change_failed, self.refused) = (None, 0);
         } else {
             actions.push(Action::Change(changes));
         }
@@ -269,6 +280,9 @@ impl Machine {
             && ours
             && given;
         self.advertiser.wish(now, lead, house.into_iter());
+        if !self.advertiser.active() {
+            self.advertise_failed = None;
+        }
     }
 
     /// In backup mode the LAN's connections are the router's choice and stay; of our own, each is bound
@@ -280,9 +294,10 @@ impl Machine {
         self.sweeps = SWEEPS.iter().map(|after| (now + *after, line)).collect();
     }
 
-    /// What is to be done now that routes lead elsewhere, and not before.
+    /// What is to be done now that routes lead elsewhere, and not before; but a change that is refused
+    /// again is another one, or will be refused for ever, and must not hold this up.
     fn due(&mut self, now: Monotonic) -> Vec<Action> {
-        if self.change_failed.is_some() {
+        if self.refused == 1 {
             return Vec::new();
         }
         let due = self.sweeps.iter().find(|(at, _)| *at <= now).map(|(_, line)| *line);
@@ -327,7 +342,9 @@ impl Machine {
             self.active_since = now;
         }
         self.active = active;
-        self.offline_since = if active.is_none() { self.offline_since.or(Some(now)) } else { None };
+        self.wired_was_there |= lines[slot(Line::Wired)].way;
+        let alive = lines.iter().any(|line| line.way && line.grade() > Grade::Dead);
+        self.offline_since = if alive { None } else { self.offline_since.or(Some(now)) };
         let carrier = self.cellular.as_ref().map_or(&[][..], |c| &c.dns);
         let state = active.map(|line| lines[slot(line)].verdict.state);
         self.dns = dns::choose(active.zip(state), wired_dns, carrier, &self.settings.last_resort_dns);
@@ -341,8 +358,15 @@ impl Machine {
 
     /// When to look without being called.
     pub fn next_look(&self) -> Monotonic {
+        // While the system refuses, the rest waits for the next try: what is past due would be due again
+        // at once, without end.
+        if self.look_failed.is_some() || self.refused == 1 {
+            return self.next_look;
+        }
         let sweep = self.sweeps.iter().map(|(at, _)| *at).min();
-        let switch = self.switch.deadline(self.next_look);
+        // By the hold time as it was when it was last decided: it may be shorter by now, and then the
+        // next look finds that.
+        let switch = self.switch.deadline(self.looked);
         let word = self.advertiser.deadline().filter(|_| self.lan_v6.is_some());
         [Some(self.next_look), sweep, switch, word].into_iter().flatten().min().unwrap_or_default()
     }
@@ -400,6 +424,16 @@ impl Machine {
 
     pub(crate) fn route_failure(&self) -> Option<&str> {
         self.look_failed.as_deref().or(self.change_failed.as_deref())
+    }
+
+    /// What else of a switch did not work, though routes are set.
+    pub(crate) fn switch_failure(&self) -> Option<&str> {
+        self.forget_failed.as_deref().or(self.advertise_failed.as_deref())
+    }
+
+    /// Whether the wired line had a way out at any time of this boot.
+    pub(crate) fn wired_was_there(&self) -> bool {
+        self.wired_was_there
     }
 
     pub(crate) fn resolv_failure(&self) -> Option<&str> {

@@ -15,6 +15,7 @@ pub struct Memory {
     pub(crate) count: u64,
     pub(crate) last: Option<Switched>,
     pub(crate) active: Option<(Line, Monotonic)>,
+    pub(crate) wired_was_there: bool,
 }
 
 impl Memory {
@@ -25,10 +26,13 @@ impl Memory {
         };
         let field = |name| document.fields.get(name).unwrap_or(&Value::Null);
         let switches = field("switches");
+        let links = field("links").as_array().map(Vec::as_slice).unwrap_or_default();
+        let way = links.iter().any(|link| link["kind"] == "wired" && link["way"] == true);
         Self {
             count: switches["count"].as_u64().unwrap_or(0),
             last: switched(&switches["last"]),
             active: line(field("active")).zip(at(field("active_since_ms"))),
+            wired_was_there: way || document.conditions.iter().any(|c| c.id == "uplink-wired-down"),
         }
     }
 }

@@ -72,9 +72,10 @@ impl Facts {
     }
 
     /// Whether a line's own table has a way out by an interface; the main table may lack it on purpose.
-    pub(crate) fn way_out(&self, line: Line, index: u32) -> bool {
+    pub(crate) fn way_out(&self, line: Line, index: u32, ipv4: bool) -> bool {
         let table = table(line);
-        self.routes.iter().any(|r| r.table == table && r.is_default() && r.link == Some(index))
+        let out = |r: &Route| r.table == table && r.is_default() && r.destination.is_ipv4() == ipv4;
+        self.routes.iter().any(|r| out(r) && r.link == Some(index))
     }
 
     /// The best default route of the main table over an interface, IPv4 before IPv6.

@@ -14,6 +14,8 @@ const PREFERRED: Line = Line::Wired;
 /// So long the preferred line may be unknown while the other is known to work: after a start its
 /// probes need a few seconds, and the other one's data costs money.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A line that comes back may stumble once or twice; more often, it comes and goes.
+const STUMBLES: u32 = 3;
 
 /// What counts when lines are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub struct Switch {
     /// Since when the preferred line in use has been unknown while the other works.
     unknown_since: Option<Monotonic>,
     penalty: Penalty,
+    /// Times the preferred line came back and was bad again before its hold time was over. That begins
+    /// anew by itself; this is for saying so.
+    breaks: Penalty,
     count: u64,
     last: Option<Switched>,
 }
@@ -60,6 +65,7 @@ impl Switch {
             good: Hold::default(),
             unknown_since: None,
             penalty: Penalty::default(),
+            breaks: Penalty::default(),
             count: 0,
             last: None,
         }
@@ -91,10 +97,10 @@ impl Switch {
         self.hold.saturating_mul(doubled).min(LONGEST.max(self.hold))
     }
 
-    /// The longer hold time and the number of returns that did not last behind it, while there is one.
+    /// The hold time and the number of returns that did not last, while the line comes and goes.
     pub fn penalty(&self, now: Monotonic) -> Option<(Duration, u32)> {
-        let flaps = self.penalty.flaps(now);
-        (flaps > 0).then(|| (self.hold(now), flaps))
+        let (flaps, breaks) = (self.penalty.flaps(now), self.breaks.flaps(now));
+        (flaps > 0 || breaks >= STUMBLES).then(|| (self.hold(now), flaps + breaks))
     }
 
     /// When to decide again though nothing new is heard.
@@ -137,6 +143,9 @@ impl Switch {
     /// Why the line in use should be left; none if it should not.
     fn reason(&mut self, now: Monotonic, line: Line, used: Candidate, other: Candidate) -> Option<String> {
         let preferred_is_good = line != PREFERRED && other.way && other.grade == Grade::Good;
+        if line != PREFERRED && !preferred_is_good && self.good != Hold::default() {
+            self.breaks.flap(now);
+        }
         self.good.observe(now, preferred_is_good);
         let unknown = line == PREFERRED && used.grade == Grade::Unknown && other.grade >= Grade::Poor;
         self.unknown_since = if unknown && other.way { self.unknown_since.or(Some(now)) } else { None };
@@ -243,6 +252,36 @@ mod tests {
         assert!(switch.decide(at(60), is(Grade::Good), is(Grade::Good)).is_none());
         assert!(switch.decide(at(61), is(Grade::Good), is(Grade::Good)).is_some());
         assert_eq!(switch.current(), Some(Line::Wired));
+    }
+
+    #[test]
+    fn a_line_that_never_stays_for_the_hold_time_is_said_to_come_and_go() {
+        let mut switch = on(Line::Cellular);
+        for n in 0..3 {
+            assert_eq!(switch.penalty(at(n * 40)), None);
+            switch.decide(at(n * 40), is(Grade::Good), is(Grade::Good));
+            switch.decide(at(n * 40 + 20), is(Grade::Dead), is(Grade::Good));
+            assert_eq!(switch.current(), Some(Line::Cellular));
+        }
+        assert_eq!(switch.penalty(at(100)), Some((HOLD, 3)), "and the hold time stays as it is");
+        assert_eq!(switch.penalty(at(800)), None);
+    }
+
+    #[test]
+    fn a_flap_that_is_forgiven_while_the_line_is_good_makes_no_deadline_in_the_past() {
+        let mut switch = on(Line::Wired);
+        for second in [0, 2, 4, 6] {
+            switch.decide(at(second), is(Grade::Dead), is(Grade::Good));
+            switch.decide(at(second + 1), is(Grade::Good), is(Grade::Dead));
+        }
+        switch.decide(at(8), is(Grade::Dead), is(Grade::Good));
+        for second in 250..700 {
+            if switch.decide(at(second), is(Grade::Good), is(Grade::Good)).is_some() {
+                return;
+            }
+            assert!(switch.deadline(at(second)).unwrap() > at(second), "at {second}");
+        }
+        panic!("never back");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct LineWatch {
     /// The verdict that was told last.
     told: Verdict,
     unsent: bool,
-    lost_names: HashMap<String, Misses>,
+    lost_names: HashMap<(String, Family), Misses>,
 }
 
 /// Tries to resolve a name in a row that failed.
@@ -98,9 +98,19 @@ impl LineWatch {
             return Vec::new();
         }
         let sure = |misses: &Misses| misses.count >= MISSES && now.since(misses.since) >= MISSED_FOR;
-        let sure = self.lost_names.iter().filter(|(_, misses)| sure(misses));
-        let mut names: Vec<_> = sure.map(|(name, _)| name.as_str()).collect();
+        let lost = |host: &str, family| self.lost_names.get(&(host.to_owned(), family)).is_some_and(sure);
+        let mut names: Vec<_> = self.used.iter().filter_map(|asked| asked.host.as_deref()).collect();
         names.sort_unstable();
+        names.dedup();
+        // Many have addresses of one family only.
+        let families = |host: &str| {
+            let used = self.used.iter().filter(|a| a.host.as_deref() == Some(host));
+            used.filter(|a| a.target.address.is_none()).map(|a| a.target.family).collect::<Vec<_>>()
+        };
+        names.retain(|host| {
+            let families = families(host);
+            !families.is_empty() && families.iter().all(|family| lost(host, *family))
+        });
         names
     }
 
@@ -109,8 +119,9 @@ impl LineWatch {
         let seen = Seen {
             interface: now_is.index.zip(now_is.interface.clone()),
             way: now_is.way,
-            v4: now_is.addresses.iter().any(IpAddr::is_ipv4),
-            v6: now_is.addresses.iter().any(is_global_v6),
+            // Addresses outlive the router that gave them; without a route a probe is not even sent.
+            v4: now_is.ways[0] && now_is.addresses.iter().any(IpAddr::is_ipv4),
+            v6: now_is.ways[1] && now_is.addresses.iter().any(is_global_v6),
         };
         self.prober.use_resolvers(self.resolvers(servers, &seen));
         if seen == self.seen {
@@ -255,10 +266,10 @@ impl LineWatch {
             match outcome {
                 Outcome::Unresolvable => {
                     let fresh = Misses { count: 0, since: now };
-                    self.lost_names.entry(host.clone()).or_insert(fresh).count += 1;
+                    self.lost_names.entry((host.clone(), target.family)).or_insert(fresh).count += 1;
                 }
                 Outcome::Unsent(_) => {}
-                _ => drop(self.lost_names.remove(host)),
+                _ => drop(self.lost_names.remove(&(host.clone(), target.family))),
             }
         }
         match outcome {

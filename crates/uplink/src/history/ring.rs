@@ -10,6 +10,8 @@ use sysio::Monotonic;
 pub(super) const STEP: Duration = Duration::from_secs(60);
 /// A day of steps.
 pub(super) const STEPS: usize = 24 * 60;
+/// The same in seconds.
+const DAY: u64 = STEP.as_secs() * STEPS as u64;
 /// Two lines with the built-in list, and as much again for lists that changed within the day.
 const TRACKS: usize = 160;
 /// Latencies kept of one step, for its median; more would not move it.
@@ -89,15 +91,19 @@ impl Ring {
         }
     }
 
-    /// Ends steps that are over and forgets what is older than a day.
-    pub(crate) fn turn(&mut self, now: Monotonic) {
+    /// Ends steps that are over and forgets what is older than a day, by the wall clock (seconds since
+    /// 1970) where that is known and the point is of an earlier boot.
+    pub(crate) fn turn(&mut self, now: Monotonic, unix: Option<u64>) {
         let step = step_of(now);
         let oldest = step.saturating_sub(u32::try_from(STEPS).unwrap_or(u32::MAX));
         for track in &mut self.tracks {
             if track.open.as_ref().is_some_and(|open| open.step != step) {
                 track.close();
             }
-            track.points.retain(|(when, _)| !matches!(when, When::Step(s) if *s < oldest));
+            track.points.retain(|(when, _)| match when {
+                When::Step(step) => *step >= oldest,
+                When::Wall(at) => unix.is_none_or(|unix| unix.saturating_sub(*at) <= DAY),
+            });
         }
         self.tracks.retain(|track| track.open.is_some() || !track.points.is_empty());
     }
@@ -222,7 +228,7 @@ mod tests {
         for latency in [ms(30), ms(10), None, ms(900), ms(20)] {
             ring.note(at(61), Line::Wired, &target("a"), latency, Some(204));
         }
-        ring.turn(at(120));
+        ring.turn(at(120), None);
         let (when, point) = ring.tracks[0].points[0];
         assert_eq!(when, When::Step(1));
         assert_eq!(point, Point { sent: 5, lost: 1, median: 300, worst: 9000, code: 204 });
@@ -233,11 +239,23 @@ mod tests {
         let mut ring = Ring::default();
         for minute in 0..3000 {
             ring.note(at(minute * 60), Line::Cellular, &target("a"), None, None);
-            ring.turn(at(minute * 60));
+            ring.turn(at(minute * 60), None);
         }
         assert!(ring.tracks[0].points.len() <= STEPS);
-        ring.turn(at(5000 * 60));
+        ring.turn(at(5000 * 60), None);
         assert!(ring.tracks.is_empty(), "a target that is asked no more goes with its last point");
+    }
+
+    #[test]
+    fn points_of_an_earlier_boot_go_after_a_day_too() {
+        let mut track = Track::new("wired", "a", "x", "icmp");
+        track.push(When::Wall(1_800_000_000), Point::default());
+        let mut ring = Ring { tracks: vec![track] };
+        ring.turn(at(60), None);
+        ring.turn(at(120), Some(1_800_000_000 + 86_400));
+        assert_eq!(ring.tracks.len(), 1);
+        ring.turn(at(180), Some(1_800_000_000 + 86_401));
+        assert!(ring.tracks.is_empty());
     }
 
     #[test]

@@ -109,6 +109,64 @@ fn no_connection_is_let_go_while_routes_cannot_be_set() {
 }
 
 #[test]
+fn a_refusal_is_tried_again_every_5_s_and_holds_nothing_up_for_ever() {
+    let (mut machine, _) = failed_over();
+    let refused = || Event::Changed(Err("network is unreachable".to_owned()));
+    assert_eq!(machine.step(at(2), refused()), []);
+    assert_eq!(machine.next_look(), at(7), "not at once, though connections wait to be let go");
+    machine.step(at(7), both());
+    assert_eq!(machine.step(at(7), refused()), [Action::Forget(Line::Wired)]);
+    assert!(machine.next_look() > at(7));
+    machine.step(at(12), Event::Observed(Err("no answer".to_owned())));
+    assert_eq!(machine.next_look(), at(17));
+}
+
+#[test]
+fn connections_that_cannot_be_let_go_are_told_until_they_are() {
+    let (mut machine, _) = failed_over();
+    machine.step(at(2), Event::Changed(Ok(())));
+    machine.step(at(2), Event::Forgotten(Line::Wired, Err("no answer".to_owned())));
+    assert_eq!(machine.switch_failure(), Some("no answer"));
+    machine.step(at(7), Event::Forgotten(Line::Wired, Ok(3)));
+    assert_eq!(machine.switch_failure(), None);
+}
+
+#[test]
+fn lines_that_are_all_dead_are_no_way_to_the_internet() {
+    let (mut machine, _) = failed_over();
+    assert_eq!(machine.offline_for(at(3)), None);
+    machine.step(at(4), says(Line::Cellular, State::Down));
+    machine.step(at(4), both());
+    assert_eq!(machine.offline_for(at(10)), Some(Duration::from_secs(6)));
+    machine.step(at(11), says(Line::Cellular, State::Unknown));
+    machine.step(at(11), both());
+    assert_eq!(machine.offline_for(at(12)), None, "a fresh call is not known to be dead");
+}
+
+fn conditions(machine: &Machine, second: u64) -> Vec<String> {
+    let report = crate::status::report(machine, &crate::status::Numbers::default(), at(second));
+    report.conditions.into_iter().map(|condition| condition.id).collect()
+}
+
+#[test]
+fn a_wired_line_that_was_there_and_is_gone_is_told_and_one_that_never_was_is_not() {
+    let without_wire = || {
+        let mut observation = observation(true, session());
+        observation.facts.links[0].carrier = false;
+        Event::Observed(Ok(observation))
+    };
+    let down = "uplink-wired-down".to_owned();
+    let mut machine = machine();
+    machine.step(at(1), without_wire());
+    assert!(!conditions(&machine, 1).contains(&down));
+    machine.step(at(2), both());
+    machine.step(at(3), without_wire());
+    assert!(conditions(&machine, 3).contains(&down));
+    machine.step(at(4), both());
+    assert!(!conditions(&machine, 4).contains(&down));
+}
+
+#[test]
 fn what_could_not_be_let_go_is_tried_again() {
     let (mut machine, _) = failed_over();
     for second in [2, 7, 12, 17, 22] {

@@ -17,8 +17,9 @@ pub(super) enum Judged {
 
 /// The request.
 pub(super) fn request(host: &str, path: &str) -> Vec<u8> {
-    // Short on purpose: on a metered line each of them is paid for.
-    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: failberry\r\nConnection: close\r\n\r\n")
+    // Short on purpose: on a metered line each of them is paid for. And 1.0, to which nobody may answer
+    // in chunks (RFC 9112, section 7.1): the body has to begin as the known page does.
+    format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: failberry\r\nConnection: close\r\n\r\n")
         .into_bytes()
 }
 
@@ -101,6 +102,11 @@ mod tests {
         for cut in 0..SUCCESS.len() - 1 {
             assert_eq!(judge(&SUCCESS[..cut], false, 200, "success"), Judged::More, "after {cut} bytes");
         }
+    }
+
+    #[test]
+    fn nobody_is_allowed_to_answer_in_chunks() {
+        assert!(request("web.test", "/x").starts_with(b"GET /x HTTP/1.0\r\nHost: web.test\r\n"));
     }
 
     #[test]

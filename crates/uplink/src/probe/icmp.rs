@@ -12,6 +12,9 @@ const ECHO_REPLY: u8 = 0;
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
 const ECHO_REPLY_V6: u8 = 129;
+/// What [`read`] makes something of: replies, unreachable, time exceeded.
+pub(super) const HEARD_V4: [u8; 3] = [ECHO_REPLY, 3, 11];
+pub(super) const HEARD_V6: [u8; 3] = [ECHO_REPLY_V6, 1, 3];
 /// Type, code, checksum, identifier, sequence number.
 const HEADER: usize = 8;
 const COOKIE: usize = 8;

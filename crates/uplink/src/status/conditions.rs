@@ -28,11 +28,14 @@ pub(super) fn all(machine: &Machine, numbers: &Numbers, now: Monotonic) -> Vec<C
     list
 }
 
-/// A line that is not there is not in trouble here: the modem and the network say why.
+/// A cellular line that is not there is not in trouble here: the modem says why. Of a wired one that was
+/// there and is gone nobody else says anything.
 fn health(line: &LineNow, machine: &Machine) -> Option<Condition> {
     let verdict = &line.verdict;
     let name = line.line.name();
+    let gone = line.line == Line::Wired && machine.wired_was_there();
     let (word, summary) = match verdict.state {
+        _ if !line.way && gone => ("down", format!("the {name} line is gone")),
         _ if !line.way => return None,
         State::Unknown | State::Up => return None,
         State::Down => ("down", format!("the {name} line carries nothing")),
@@ -44,7 +47,8 @@ fn health(line: &LineNow, machine: &Machine) -> Option<Condition> {
         Some(other) => format!("the {} line is in use", other.name()),
         None => "there is no better line".to_owned(),
     };
-    let detail = format!("{}; {next}", verdict.reason);
+    let reason = if line.way { &verdict.reason } else { "it has no cable, no router or no address" };
+    let detail = format!("{reason}; {next}");
     Some(Condition::new(&format!("uplink-{name}-{word}"), Severity::Warning, summary, detail))
 }
 
@@ -62,7 +66,7 @@ fn on_metered(machine: &Machine) -> Option<Condition> {
 fn flapping(machine: &Machine, now: Monotonic) -> Option<Condition> {
     let (hold, flaps) = machine.flapping(now)?;
     let detail = format!(
-        "{flaps} returns did not last; the wired line must now be good for {} s before it is used again",
+        "it came back {flaps} times and did not stay; the wired line must now be good for {} s before it is used again",
         hold.as_secs()
     );
     Some(Condition::new("uplink-flapping", Severity::Warning, "the wired line comes and goes", detail))
@@ -83,7 +87,11 @@ fn unresolvable(numbers: &Numbers) -> Option<Condition> {
 
 fn none(machine: &Machine, now: Monotonic) -> Option<Condition> {
     let severity = if machine.offline_for(now)? < PATIENCE { Severity::Warning } else { Severity::Error };
-    let detail = "neither the wired nor the cellular line has a default route; check cable and router, and the modem's own conditions";
+    let detail = if machine.active().is_some() {
+        "nothing comes back by any line that is there; what is known of each is said by its own condition"
+    } else {
+        "neither the wired nor the cellular line has a default route; check cable and router, and the modem's own conditions"
+    };
     Some(Condition::new("uplink-none", severity, "no line to the internet", detail))
 }
 
@@ -105,8 +113,12 @@ fn silent_modem(machine: &Machine) -> Option<Condition> {
 }
 
 fn routes_failed(machine: &Machine) -> Option<Condition> {
-    let detail = format!("{}; trying again every 5 s", machine.route_failure()?);
-    Some(Condition::new("uplink-routes-failed", Severity::Error, "routes cannot be set", detail))
+    let (summary, failure) = match (machine.route_failure(), machine.switch_failure()) {
+        (Some(failure), _) => ("routes cannot be set", failure),
+        (None, failure) => ("routes are set, but not all traffic follows them", failure?),
+    };
+    let detail = format!("{failure}; trying again every 5 s");
+    Some(Condition::new("uplink-routes-failed", Severity::Error, summary, detail))
 }
 
 fn dns_failed(machine: &Machine) -> Option<Condition> {

@@ -68,7 +68,8 @@ pub(crate) fn report(machine: &Machine, numbers: &Numbers, now: Monotonic) -> Re
     let links: Vec<Value> = machine.lines().iter().map(|line| link(line, machine, numbers)).collect();
     let (count, last) = machine.switches();
     let active = machine.active();
-    let mut report = Report::new(if active.is_some() { "online" } else { "offline" })
+    let offline = active.is_none() || machine.offline_for(now).is_some();
+    let mut report = Report::new(if offline { "offline" } else { "online" })
         .field("mode", if machine.settings().mode == Mode::Gateway { "gateway" } else { "backup" })
         .field("links", links)
         .field("active", active.map(Line::name))
@@ -100,6 +101,7 @@ fn link(line: &LineNow, machine: &Machine, numbers: &Numbers) -> Value {
         "reason": verdict.reason,
         "since_ms": verdict.since.as_millis(),
         "usable": line.usable(),
+        "way": line.way,
         "metered": line.line == Line::Cellular && machine.settings().metered,
         "default_route": line.metric.is_some(),
         "metric": line.metric,

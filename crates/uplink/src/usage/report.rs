@@ -8,9 +8,10 @@ use snapshot::{Condition, Report, Severity};
 const PAST: usize = 12;
 
 pub(crate) fn add(report: Report, account: &Account, trouble: &[String], look: Option<&str>) -> Report {
-    report
-        .field("usage", usage(account))
-        .condition(quota(account))
+    let report = report.field("usage", usage(account));
+    quota(account)
+        .into_iter()
+        .fold(report, Report::condition)
         .condition(not_saved(account))
         .condition(not_counted(look))
         .condition(lost(trouble))
@@ -43,13 +44,34 @@ fn usage(account: &Account) -> Value {
     })
 }
 
-fn quota(account: &Account) -> Option<Condition> {
-    let (quota, percent) = (account.plan().quota?, account.percent()?);
-    let used = format!("{} of {} MB", account.used() / 1_000_000, quota / 1_000_000);
+/// Every threshold that is passed, the higher beside the lower: one that went when the next came would
+/// look like a recovery.
+fn quota(account: &Account) -> Vec<Condition> {
+    let (Some(quota), Some(percent)) = (account.plan().quota, account.percent()) else { return Vec::new() };
     let until = account.ledger().current().map(|date| date.next_period(account.plan().billing_day));
     let until = until.map_or_else(|| "the clock is known".to_owned(), |date| date.to_string());
-    let (id, severity, summary, next) = match percent {
-        100.. => (
+    passed(percent, account.used(), quota, &until)
+}
+
+fn passed(percent: u64, used: u64, quota: u64, until: &str) -> Vec<Condition> {
+    let used = format!("{} of {} MB", used / 1_000_000, quota / 1_000_000);
+    let list = [
+        (
+            EARLY,
+            "usage-quota-75",
+            Severity::Warning,
+            "three quarters of the cellular quota are used",
+            format!("it lasts until {until}"),
+        ),
+        (
+            LATE,
+            "usage-quota-90",
+            Severity::Warning,
+            "the cellular quota is nearly spent",
+            format!("at 100 % all but the devices named in metered.essential are cut off until {until}"),
+        ),
+        (
+            100,
             "usage-quota-spent",
             Severity::Error,
             "the cellular quota is spent",
@@ -57,21 +79,13 @@ fn quota(account: &Account) -> Option<Condition> {
                 "until {until} only devices named in metered.essential, and this box itself, use the cellular line"
             ),
         ),
-        LATE.. => (
-            "usage-quota-90",
-            Severity::Warning,
-            "the cellular quota is nearly spent",
-            format!("at 100 % all but the devices named in metered.essential are cut off until {until}"),
-        ),
-        EARLY.. => (
-            "usage-quota-75",
-            Severity::Info,
-            "three quarters of the cellular quota are used",
-            format!("it lasts until {until}"),
-        ),
-        _ => return None,
-    };
-    Some(Condition::new(id, severity, summary, format!("{used} used; {next}")))
+    ];
+    let passed = list.into_iter().filter(|(from, ..)| percent >= *from);
+    passed
+        .map(|(_, id, severity, summary, next)| {
+            Condition::new(id, severity, summary, format!("{used} used; {next}"))
+        })
+        .collect()
 }
 
 fn not_saved(account: &Account) -> Option<Condition> {
@@ -100,4 +114,23 @@ fn lost(trouble: &[String]) -> Option<Condition> {
     };
     let detail = format!("{}; {next}", trouble.join("; "));
     Some(Condition::new("usage-record-lost", severity, "a record of cellular usage was unreadable", detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_passed_stays_said_when_more_is() {
+        let at = |percent| {
+            let list = passed(percent, percent * 10_000_000, 1_000_000_000, "2026-12-01");
+            list.into_iter().map(|c| (c.id, c.severity)).collect::<Vec<_>>()
+        };
+        let (warning, error) = (Severity::Warning, Severity::Error);
+        let all = [("usage-quota-75", warning), ("usage-quota-90", warning), ("usage-quota-spent", error)]
+            .map(|(id, severity)| (id.to_owned(), severity));
+        for (percent, count) in [(0, 0), (74, 0), (75, 1), (89, 1), (90, 2), (99, 2), (100, 3), (250, 3)] {
+            assert_eq!(at(percent), all[..count], "{percent} %");
+        }
+    }
 }
