@@ -107,6 +107,8 @@ pub(crate) const GRACE: Duration = ms(100);
 pub(crate) const LATE: Duration = secs(10);
 /// A step so much after its deadline: we slept, not the line.
 pub(crate) const STALL: Duration = ms(400);
+/// Silence is blamed on our own sleep once in this time at most.
+pub(crate) const SLEPT_AGAIN: Duration = secs(5);
 /// Probes in flight at most.
 pub(crate) const IN_FLIGHT: usize = 48;
 /// Probes sent in one step at most.

@@ -14,7 +14,7 @@ use crate::bytes::{Allowance, cost};
 use crate::classify::Finding;
 use crate::flight::{Fate, Flight};
 use crate::loss::Loss;
-use crate::pace::{BLIND, LATE, Pace, STALL, Sort};
+use crate::pace::{BLIND, LATE, Pace, SLEPT_AGAIN, STALL, Sort};
 use crate::passive::{Passive, Says};
 use crate::track::{Failure, Life, Track};
 use crate::{Action, Event, Outcome, Settings, State, Target, TargetReport, Tempo, Verdict};
@@ -86,6 +86,8 @@ pub struct Watch {
     /// A better state, and since when.
     pub(crate) better: Option<(State, Monotonic)>,
     expected: Option<Monotonic>,
+    /// When silence was blamed on ourselves last.
+    slept: Option<Monotonic>,
     seed: u64,
 }
 
@@ -122,6 +124,7 @@ impl Watch {
             verdict: Verdict { reason: crate::words::FRESH.to_owned(), ..Verdict::default() },
             better: None,
             expected: None,
+            slept: None,
             seed,
         }
     }
@@ -395,8 +398,13 @@ impl Watch {
         self.flight.forget_old(self.now);
     }
 
-    /// We did not run when we should have: silence meanwhile was ours.
+    /// We did not run when we should have: silence meanwhile was ours. A loop that is late all the time
+    /// is given that once in a while only, or a dead line would never be told.
     fn slept(&mut self) {
+        if self.slept.is_some_and(|at| self.now.since(at) < SLEPT_AGAIN) {
+            return;
+        }
+        self.slept = Some(self.now);
         self.flight.void();
         if self.verdict.state != State::Down {
             self.life = self.now;

@@ -193,6 +193,18 @@ fn a_loop_that_slept_blames_nobody() {
 }
 
 #[test]
+fn a_loop_that_is_always_late_still_tells_a_dead_line() {
+    let mut watch = Watch::new(Settings::wired(), targets(), 1);
+    let mut now = 1.0;
+    watch.step(moment(now), Event::Link(true));
+    while watch.verdict().state != State::Down && now < 60.0 {
+        now = sim::secs(watch.next_deadline().expect("a deadline")) + 0.5;
+        watch.step(moment(now), Event::Tick);
+    }
+    assert!(now < 15.0, "{now}");
+}
+
+#[test]
 fn without_targets_nothing_is_known_and_the_reason_says_what_to_do() {
     let mut watch = Watch::new(Settings::wired(), Vec::new(), 1);
     watch.step(moment(1.0), Event::Link(true));
