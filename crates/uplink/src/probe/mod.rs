@@ -110,7 +110,7 @@ impl Prober {
         });
         match known {
             Some(address) => self.ask(now, &ticket, address),
-            None => self.resolve(now, ticket, 0),
+            None => self.resolve(now, &ticket, 0),
         }
     }
 
@@ -170,7 +170,7 @@ impl Prober {
                 }
                 self.ask(now, &ticket, address);
             }
-            Step::Unresolved => self.resolve(now, ticket, attempt + 1),
+            Step::Unresolved => self.resolve(now, &ticket, attempt + 1),
         }
     }
 
@@ -193,7 +193,7 @@ impl Prober {
     }
 
     /// Asks the next resolver; where none is left, an address that was right before is tried.
-    fn resolve(&mut self, now: Monotonic, ticket: Ticket, attempt: usize) {
+    fn resolve(&mut self, now: Monotonic, ticket: &Ticket, attempt: usize) {
         let host = ticket.asked.host.clone().unwrap_or_default();
         if let Some(resolver) = self.names.resolver(attempt) {
             // A slow line may need longer than the first patience; the second one gets twice as long.
@@ -201,11 +201,11 @@ impl Prober {
             let times = (now, patience);
             let flight =
                 Flight::resolve(&self.way, ticket.clone(), (resolver, attempt), times, &mut self.random);
-            self.keep(&ticket, flight);
+            self.keep(ticket, flight);
         } else if let Some(address) = self.names.proven(&host, ticket.asked.target.family) {
-            self.ask(now, &ticket, address);
+            self.ask(now, ticket, address);
         } else {
-            self.tell(&ticket, Outcome::Unresolvable);
+            self.tell(ticket, Outcome::Unresolvable);
         }
     }
 
@@ -257,7 +257,7 @@ impl Prober {
                 let host = flight.ticket.asked.host.as_deref().unwrap_or_default();
                 let family = flight.ticket.asked.target.family;
                 if self.names.resolver(attempt + 1).is_some() || self.names.proven(host, family).is_some() {
-                    self.resolve(now, flight.ticket, attempt + 1);
+                    self.resolve(now, &flight.ticket, attempt + 1);
                 } else {
                     flight.wait_on();
                     self.flights[slot] = Some(flight);
