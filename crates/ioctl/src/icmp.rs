@@ -20,7 +20,7 @@ pub fn hear_only_v4(socket: BorrowedFd<'_>, types: &[u8]) -> io::Result<()> {
     set(socket, V4, &[!heard])
 }
 
-/// The raw ICMPv6 `socket` hears these types alone.
+/// The raw `ICMPv6` `socket` hears these types alone.
 ///
 /// # Errors
 /// What the kernel refuses: `ENOPROTOOPT` for another kind of socket.

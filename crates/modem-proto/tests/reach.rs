@@ -31,9 +31,8 @@ fn gives_up(firmware: &mut Firmware, machine: &mut Machine, now: &mut Monotonic)
 }
 
 #[test]
-fn what_was_tried_in_vain_is_not_held_against_another_sim_or_a_person() {
+fn what_was_tried_in_vain_is_not_held_against_another_stick_or_a_person() {
     let mut firmware = Firmware::new(None);
-    firmware.iccid = Some("8949012345678901234F");
     let mut now = Monotonic::from_secs(10);
     let mut machine = Machine::new(settings(None), now);
     let actions = machine.step(now, 50, Event::Bus(stick()));
@@ -46,7 +45,7 @@ fn what_was_tried_in_vain_is_not_held_against_another_sim_or_a_person() {
     assert!(gives_up(&mut firmware, &mut machine, &mut now), "a person began anew");
     assert!(!gives_up(&mut firmware, &mut machine, &mut now));
 
-    firmware.iccid = Some("8949012345678909999F");
+    firmware.imei = "490154203237518";
     let gone = machine.step(now, 50, Event::Bus(modem_proto::machine::Bus::default()));
     for action in gone {
         if action == modem_proto::machine::Action::EndSession {
@@ -56,5 +55,5 @@ fn what_was_tried_in_vain_is_not_held_against_another_sim_or_a_person() {
     }
     let actions = machine.step(now, 50, Event::Bus(stick()));
     settle(&mut machine, now, actions, &mut firmware);
-    assert!(gives_up(&mut firmware, &mut machine, &mut now), "another SIM");
+    assert!(gives_up(&mut firmware, &mut machine, &mut now), "another stick");
 }

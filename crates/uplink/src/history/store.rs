@@ -335,7 +335,7 @@ mod tests {
         let points = &shown["links"][0]["targets"][0]["points"];
         assert_eq!(points[0]["ms"], 300_000);
         assert_eq!(points[0]["unix"], NOON - 300);
-        assert_eq!((&points[1]["median_ms"], &points[1]["code"]), (&12.3.into(), &Value::Null));
+        assert_eq!((&points[0]["median_ms"], &points[0]["code"]), (&12.3.into(), &Value::Null));
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
             let points = shown(&root)["links"][0]["targets"][0]["points"].clone();
             places.push((points[0]["ms"].clone(), points.as_array().unwrap().len()));
         }
-        assert_eq!(places, vec![(Value::from(300_000), 2); 4]);
+        assert_eq!(places, vec![(Value::from(300_000), 1); 4]);
     }
 
     #[test]
@@ -388,7 +388,7 @@ mod tests {
         let (_dir, root) = system();
         let mut ring = Ring::default();
         for minute in 0..24 * 60 {
-            for n in 0..200 {
+            for n in 0..160 {
                 let target = Target { name: format!("https 2001:db8:{n:x}::1"), ..target() };
                 let latency = Some(Duration::from_micros(12_340));
                 ring.note(Monotonic::from_secs(minute * 60), Line::Wired, &target, latency, Some(204));
