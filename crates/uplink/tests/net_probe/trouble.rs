@@ -60,17 +60,11 @@ fn ten_thousand_messages_of_the_kernel_delay_nothing() {
     let _daemon = world.daemon();
     world.until("up", None);
     let noise = world.pi.start(|| {
-        let lines: String = (0..5_000)
-            .map(|n| {
-                format!(
-                    "addr add 10.{}.{}.1/32 dev lo\naddr del 10.{}.{}.1/32 dev lo\n",
-                    n / 250,
-                    n % 250,
-                    n / 250,
-                    n % 250
-                )
-            })
-            .collect();
+        let mut lines = String::new();
+        for n in 0..5_000 {
+            let address = format!("10.{}.{}.1/32", n / 250, n % 250);
+            lines += &format!("addr add {address} dev lo\naddr del {address} dev lo\n");
+        }
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), lines).unwrap();
         let done = std::process::Command::new("ip").arg("-batch").arg(file.path()).status().unwrap();
