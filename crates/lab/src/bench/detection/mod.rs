@@ -138,14 +138,12 @@ fn line(uplink: &Path, root: &PathBuf, place: usize) -> Result<(Told, Told)> {
     (ours.alarms, theirs.alarms) = (alarms[0], alarms[1]);
     world.fault(None);
     for outage in 0..OUTAGES {
-        daemon.until(true, READY);
+        daemon.until(true, Instant::now(), READY);
         std::thread::sleep(phase(place, outage));
-        world.fault(Some("drop"));
-        ours.outages.push(daemon.until(false, LIMIT));
+        let began = world.fault(Some("drop"));
+        ours.outages.push(daemon.until(false, began, LIMIT));
         if outage < LONG {
-            // It went on while ours was waited for.
-            let before = ours.outages.last().copied().flatten().unwrap_or_default();
-            theirs.outages.push(peer.until(false, LIMIT).map(|time| time + before));
+            theirs.outages.push(peer.until(false, began, LIMIT));
             peer = Watcher::mwan3(&world)?;
         }
         world.fault(None);
@@ -154,7 +152,7 @@ fn line(uplink: &Path, root: &PathBuf, place: usize) -> Result<(Told, Told)> {
 }
 
 fn ready(watcher: &Watcher, name: &str) -> Result<()> {
-    let said = watcher.until(true, READY);
+    let said = watcher.until(true, Instant::now(), READY);
     said.map(|_| ()).ok_or_else(|| Error::Unexpected(format!("{name} did not say \"up\" within {READY:?}")))
 }
 

@@ -64,9 +64,8 @@ impl Watcher {
         }
     }
 
-    /// Seconds until it says so; none after `limit`.
-    pub(super) fn until(&self, up: bool, limit: Duration) -> Option<f64> {
-        let started = Instant::now();
+    /// Seconds from `started` until it says so; none after `limit`.
+    pub(super) fn until(&self, up: bool, started: Instant, limit: Duration) -> Option<f64> {
         loop {
             if self.is_up() == Some(up) {
                 return Some(started.elapsed().as_secs_f64());
