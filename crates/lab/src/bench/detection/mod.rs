@@ -139,20 +139,16 @@ fn line(uplink: &Path, root: &PathBuf, place: usize) -> Result<(Told, Told)> {
     world.fault(None);
     for outage in 0..OUTAGES {
         let long = outage < LONG;
-        daemon.until(true, READY);
+        daemon.until(true, Instant::now(), READY);
         if long {
-            peer.until(true, READY);
+            peer.until(true, Instant::now(), READY);
         }
         std::thread::sleep(phase(place, outage));
         let (our_start, their_start) = (daemon.is_up(), peer.is_up());
-        world.fault(Some("drop"));
-        let begun = Instant::now();
-        ours.outages.push(detected(our_start, || daemon.until(false, LIMIT)));
+        let began = world.fault(Some("drop"));
+        ours.outages.push(detected(our_start, || daemon.until(false, began, LIMIT)));
         if long {
-            // It went on while ours was waited for.
-            let before = begun.elapsed().as_secs_f64();
-            let told = detected(their_start, || peer.until(false, LIMIT));
-            theirs.outages.push(told.map(|time| time + before));
+            theirs.outages.push(detected(their_start, || peer.until(false, began, LIMIT)));
             peer = Watcher::mwan3(&world)?;
         }
         world.fault(None);
@@ -167,7 +163,7 @@ fn detected(at_start: Option<bool>, told: impl FnOnce() -> Option<f64>) -> Optio
 }
 
 fn ready(watcher: &Watcher, name: &str) -> Result<()> {
-    let said = watcher.until(true, READY);
+    let said = watcher.until(true, Instant::now(), READY);
     said.map(|_| ()).ok_or_else(|| Error::Unexpected(format!("{name} did not say \"up\" within {READY:?}")))
 }
 

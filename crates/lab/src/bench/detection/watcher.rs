@@ -70,9 +70,8 @@ impl Watcher {
         line["state"].as_str().map(str::to_owned)
     }
 
-    /// Seconds until it says so; none after `limit`.
-    pub(in crate::bench) fn until(&self, up: bool, limit: Duration) -> Option<f64> {
-        let started = Instant::now();
+    /// Seconds from `started` until it says so; none after `limit`.
+    pub(in crate::bench) fn until(&self, up: bool, started: Instant, limit: Duration) -> Option<f64> {
         loop {
             if self.is_up() == Some(up) {
                 return Some(started.elapsed().as_secs_f64());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use testnet::Namespace;
 
@@ -107,13 +107,16 @@ impl World {
     }
 
     /// What happens to packets that reach the operators, from now on. Neighbours are left out of it:
-    /// the line dies beyond the router.
-    pub(in crate::bench) fn fault(&self, rule: Option<&str>) {
+    /// the line dies beyond the router. Gives the moment before the rule was there: what `nft` takes
+    /// counts against whoever watches.
+    pub(in crate::bench) fn fault(&self, rule: Option<&str>) -> Instant {
         self.net.sh("nft flush chain inet f in");
         self.net.sh("nft add rule inet f in icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept");
+        let before = Instant::now();
         if let Some(rule) = rule {
             self.net.sh(&format!("nft add rule inet f in iifname isp0 {rule}"));
         }
+        before
     }
 
     /// Adds the cellular line.
