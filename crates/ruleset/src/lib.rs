@@ -7,7 +7,6 @@
 mod canonical;
 mod desired;
 mod loaded;
-pub mod marks;
 mod names;
 mod policy;
 mod sysctls;
