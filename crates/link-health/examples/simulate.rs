@@ -11,7 +11,7 @@ fn main() {
     if quick {
         arguments.remove(0);
     }
-    let effort = if quick { Effort { outages: 50, days: 0.5 } } else { Effort { outages: 1000, days: 30.0 } };
+    let effort = if quick { Effort { outages: 50, days: 0.5 } } else { Effort::FULL };
     let page = page(effort, |what| eprintln!("simulate: {what}"));
     match arguments.first() {
         None => print!("{page}"),

@@ -27,11 +27,11 @@ const SYN: u64 = 40;
 const HTTP_REQUEST: u64 = 160;
 /// Status line, headers and a short body, of the pages in the default list.
 const HTTP_ANSWER: u64 = 600;
-/// A minimal greeting (RFC 8446) with a server name.
-const TLS_HELLO: u64 = 250;
-/// What a server sends before it waits for us: its certificates, in four packets.
-const TLS_FLIGHT: u64 = 4 * 1200;
-const TLS_PACKETS: u64 = 4;
+/// A greeting without a key, with a server name of 24 bytes (RFC 8446, 4.1.2).
+const TLS_HELLO: u64 = 200;
+/// A server asks for a key by a `HelloRetryRequest` (RFC 8446, 4.1.4) and a change of cipher, or refuses
+/// by an alert: no certificates.
+const TLS_ANSWER: u64 = 150;
 
 /// What a probe of a kind costs, both ways together.
 pub(crate) fn cost(sort: Sort, family: Family) -> u64 {
@@ -46,7 +46,7 @@ pub(crate) fn cost(sort: Sort, family: Family) -> u64 {
         Sort::Tcp => connection,
         // Each segment with data is acknowledged; the name is looked up first.
         Sort::Http => dns + connection + 4 * segment + HTTP_REQUEST + HTTP_ANSWER,
-        Sort::Tls => dns + connection + (2 + 2 * TLS_PACKETS) * segment + TLS_HELLO + TLS_FLIGHT,
+        Sort::Tls => dns + connection + 4 * segment + TLS_HELLO + TLS_ANSWER,
     }
 }
 

@@ -56,8 +56,6 @@ pub enum Event {
         /// Packets received.
         received_packets: u64,
     },
-    /// Somebody has reason to think that the line is dead: look at once.
-    Suspect,
     /// Other targets from now on; those known by name and unchanged keep what is known of them.
     Targets(Vec<Target>),
     /// The line carries our traffic, or does not.

@@ -186,7 +186,6 @@ impl Watch {
                     self.counted(sent_packets, received_packets);
                 }
             }
-            Event::Suspect => self.alarmed = self.link && self.verdict.state != State::Down,
             Event::Targets(targets) => self.replace(targets),
             Event::Active(active) => self.active = active,
         }

@@ -86,7 +86,7 @@ fn packets_that_come_in_while_none_of_ours_is_answered_are_named_in_the_reason()
         let count = 1000 + u64::from(second);
         play.give(Event::Traffic { sent_packets: count, received_packets: count });
         if second == 20 {
-            play.give(Event::Suspect);
+            play.give(Event::Active(true));
         }
     }
     let verdict = play.watch.verdict();
@@ -289,7 +289,6 @@ enum Any {
     Result(u8, u8),
     Stranger(u64),
     Traffic(u16, u16),
-    Suspect,
     Link(bool),
     Active(bool),
     Targets(u8),
@@ -301,7 +300,6 @@ fn happening() -> impl Strategy<Value = Any> {
         12 => (0..20_u8, 0..6_u8).prop_map(|(ago, outcome)| Any::Result(ago, outcome)),
         1 => any::<u64>().prop_map(Any::Stranger),
         3 => (any::<u16>(), any::<u16>()).prop_map(|(sent, received)| Any::Traffic(sent, received)),
-        1 => Just(Any::Suspect),
         1 => any::<bool>().prop_map(Any::Link),
         1 => any::<bool>().prop_map(Any::Active),
         1 => (0..19_u8).prop_map(Any::Targets),
@@ -389,7 +387,6 @@ proptest! {
                 }
                 Any::Stranger(probe) => it.step(Event::Result { probe: probe | 1 << 40, outcome: outcome(0) }),
                 Any::Traffic(sent, received) => it.step(Event::Traffic { sent_packets: sent.into(), received_packets: received.into() }),
-                Any::Suspect => it.step(Event::Suspect),
                 Any::Active(active) => it.step(Event::Active(active)),
                 Any::Link(link) => {
                     it.link = link;
@@ -409,7 +406,7 @@ proptest! {
             it.pass(it.now + 150.0, Some(0));
             prop_assert_eq!(it.watch.verdict().state, State::Up, "{:?}", it.watch.verdict());
         } else {
-            it.step(Event::Suspect);
+            it.step(Event::Active(true));
             it.pass(it.now + 150.0, Some(2));
             prop_assert_eq!(it.watch.verdict().state, State::Down, "{:?}", it.watch.verdict());
         }

@@ -301,10 +301,10 @@ proptest! {
                 let within = moments.iter().filter(|m| at - **m < WINDOW.as_secs()).count();
                 prop_assert!(within <= MOST, "{within} messages within the window at {at}");
                 // One that waited for a summary may be old news by then.
-                let stands = |key: &Key| all.iter().flat_map(current).any(|(daemon, c)| {
-                    c.severity >= Severity::Warning && family::key(&daemon, &c.id) == *key
+                let stands = |own: &Key| all.iter().flat_map(current).any(|(daemon, c)| {
+                    c.severity >= Severity::Warning && key(&daemon, &c.id) == *own
                 });
-                let own = family::key(&notice.daemon, &notice.condition);
+                let own = key(&notice.daemon, &notice.condition);
                 prop_assert!(notice.kind != Kind::Recovery || !stands(&own), "{own:?} is not over");
                 // A summary that only counts some hides their names: then only the rate can be checked.
                 blind |= notice.more > 0;
@@ -312,11 +312,11 @@ proptest! {
                     continue;
                 }
                 for item in notice.into_items().0 {
-                    let key = family::key(&item.daemon, &item.condition);
+                    let own = key(&item.daemon, &item.condition);
                     match item.kind {
-                        Kind::Alert => { known.insert(key, true); }
-                        Kind::Recovery => prop_assert_eq!(known.insert(key, false), Some(true)),
-                        Kind::Reminder => prop_assert_eq!(known.get(&key), Some(&true)),
+                        Kind::Alert => { known.insert(own, true); }
+                        Kind::Recovery => prop_assert_eq!(known.insert(own, false), Some(true)),
+                        Kind::Reminder => prop_assert_eq!(known.get(&own), Some(&true)),
                         Kind::Summary | Kind::Test => prop_assert!(false),
                     }
                 }

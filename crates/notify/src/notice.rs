@@ -105,6 +105,7 @@ impl Notice {
 
     /// That what was told of `was` has changed to this; the same trouble that got worse is no change
     /// of place.
+    #[must_use]
     pub fn instead_of(self, was: String) -> Self {
         if was == self.condition {
             return self;

@@ -248,10 +248,12 @@ impl Machine {
         }
         let lines = self.see(&after(facts, &self.plan(facts)));
         let [wired, cellular] = lines.map(|l| Candidate { way: l.way, grade: l.grade() });
+        let before = self.switch.current();
         if let Some(Switched { from, to, reason, .. }) = self.switch.decide(now, wired, cellular) {
             log::info!("{} line instead of {}: {reason}", to.name(), from.name());
-            let from = *from;
-            self.leave(now, from);
+        }
+        if let Some(left) = before.filter(|_| self.switch.current() != before) {
+            self.leave(now, left);
         }
         if !self.started
             && let Some(line) = self.switch.current()

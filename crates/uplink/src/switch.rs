@@ -1,7 +1,9 @@
 //! Which line is in use, decided from what is known of both; pure.
 //!
 //! The wired line is preferred: it costs nothing. It is left at once for a better one, and taken again
-//! only after it has been good for a hold time, which doubles with every return that did not last. No line is taken that is worse than the one in use: with nothing better known, all stays.
+//! only after it has been good for a hold time, which doubles with every return that did not last. A
+//! wired line of which nothing bad is known, come up after the other one, need not prove itself. No
+//! line is taken that is worse than the one in use: with nothing better known, all stays.
 
 use link_health::Grade;
 use link_health::penalty::{FORGIVEN_AFTER, Hold, LONGEST, Penalty};
@@ -48,6 +50,8 @@ pub struct Switch {
     good: Hold,
     /// Since when the preferred line in use has been unknown while the other works.
     unknown_since: Option<Monotonic>,
+    /// The preferred line was found bad, or was left: it has to prove itself.
+    suspected: bool,
     penalty: Penalty,
     /// Times the preferred line came back and was bad again before its hold time was over. That begins
     /// anew by itself; this is for saying so.
@@ -64,6 +68,7 @@ impl Switch {
             current: None,
             good: Hold::default(),
             unknown_since: None,
+            suspected: false,
             penalty: Penalty::default(),
             breaks: Penalty::default(),
             count: 0,
@@ -78,6 +83,7 @@ impl Switch {
 
     /// Takes over what an earlier process counted.
     pub fn remember(&mut self, count: u64, last: Option<Switched>) {
+        self.suspected |= last.is_some();
         (self.count, self.last) = (count, last);
     }
 
@@ -93,6 +99,9 @@ impl Switch {
 
     /// How long the preferred line must be good just now.
     pub fn hold(&self, now: Monotonic) -> Duration {
+        if !self.suspected {
+            return Duration::ZERO;
+        }
         let doubled = 1_u32.checked_shl(self.penalty.flaps(now)).unwrap_or(u32::MAX);
         self.hold.saturating_mul(doubled).min(LONGEST.max(self.hold))
     }
@@ -109,7 +118,8 @@ impl Switch {
         [self.good.deadline(self.hold(now)), patience].into_iter().flatten().min()
     }
 
-    /// Decides; what was switched, if anything was. The first choice is none.
+    /// Decides; what was switched, if anything was. The first choice is none, and so is the preferred
+    /// line's late arrival after a start.
     pub fn decide(&mut self, now: Monotonic, wired: Candidate, cellular: Candidate) -> Option<&Switched> {
         let Some(current) = self.current else {
             self.current = match (wired.way, cellular.way) {
@@ -123,6 +133,11 @@ impl Switch {
             Line::Wired => (wired, cellular),
             Line::Cellular => (cellular, wired),
         };
+        self.suspected |= wired.way && matches!(wired.grade, Grade::Dead | Grade::Poor);
+        if !self.suspected && current != PREFERRED && wired.way && wired.grade == Grade::Good {
+            self.current = Some(PREFERRED);
+            return None;
+        }
         let reason = self.reason(now, current, used, other)?;
         self.go(now, current, reason);
         self.last.as_ref()
@@ -131,6 +146,7 @@ impl Switch {
     fn go(&mut self, now: Monotonic, from: Line, reason: String) {
         let to = other(from);
         self.current = Some(to);
+        self.suspected = true;
         (self.good, self.unknown_since) = (Hold::default(), None);
         let returned = self.last.as_ref().filter(|last| last.to == PREFERRED);
         if from == PREFERRED && returned.is_some_and(|last| now.since(last.at) < FORGIVEN_AFTER) {
@@ -201,6 +217,8 @@ mod tests {
     fn on(line: Line) -> Switch {
         let mut switch = Switch::new(HOLD);
         switch.resume(line);
+        // As if the preferred line had been left before.
+        switch.suspected = line != PREFERRED;
         switch
     }
 
@@ -211,6 +229,31 @@ mod tests {
         assert_eq!(switch.current(), None);
         assert!(switch.decide(at(2), ABSENT, is(Grade::Unknown)).is_none());
         assert_eq!(switch.current(), Some(Line::Cellular));
+    }
+
+    #[test]
+    fn a_wired_line_that_comes_up_after_the_other_one_need_not_prove_itself() {
+        let mut switch = Switch::new(HOLD);
+        switch.decide(at(0), ABSENT, is(Grade::Good));
+        assert_eq!(switch.current(), Some(Line::Cellular));
+        switch.decide(at(1), is(Grade::Unknown), is(Grade::Good));
+        assert_eq!(switch.current(), Some(Line::Cellular), "and nothing is known of it");
+        assert!(switch.decide(at(2), is(Grade::Good), is(Grade::Good)).is_none());
+        assert_eq!(switch.current(), Some(Line::Wired));
+        assert_eq!(switch.history(), (0, None), "that was no switch");
+        switch.decide(at(3), is(Grade::Dead), is(Grade::Good));
+        assert_eq!(switch.hold(at(3)), HOLD, "nor is its first failure a return that did not last");
+    }
+
+    #[test]
+    fn a_wired_line_that_was_bad_after_the_start_has_to_prove_itself() {
+        let mut switch = Switch::new(HOLD);
+        switch.decide(at(0), ABSENT, is(Grade::Good));
+        switch.decide(at(1), is(Grade::Dead), is(Grade::Good));
+        switch.decide(at(2), is(Grade::Good), is(Grade::Good));
+        assert_eq!(switch.current(), Some(Line::Cellular));
+        switch.decide(at(32), is(Grade::Good), is(Grade::Good));
+        assert_eq!(switch.current(), Some(Line::Wired));
     }
 
     #[test]

@@ -192,18 +192,21 @@ impl Prober {
         self.keep(ticket, flight);
     }
 
-    /// Asks the next resolver; where none is left, an address that was right before is tried.
+    /// Asks the next resolver; after one that was silent, an address that was right before is tried:
+    /// the others' silence would take longer than the probe may.
     fn resolve(&mut self, now: Monotonic, ticket: &Ticket, attempt: usize) {
         let host = ticket.asked.host.clone().unwrap_or_default();
-        if let Some(resolver) = self.names.resolver(attempt) {
+        let resolver = self.names.resolver(attempt);
+        let proven = self.names.proven(&host, ticket.asked.target.family);
+        if let Some(address) = proven.filter(|_| attempt > 0 || resolver.is_none()) {
+            self.ask(now, ticket, address);
+        } else if let Some(resolver) = resolver {
             // A slow line may need longer than the first patience; the second one gets twice as long.
             let patience = RESOLVER_PATIENCE * (1 << attempt.min(4));
             let times = (now, patience);
             let flight =
                 Flight::resolve(&self.way, ticket.clone(), (resolver, attempt), times, &mut self.random);
             self.keep(ticket, flight);
-        } else if let Some(address) = self.names.proven(&host, ticket.asked.target.family) {
-            self.ask(now, ticket, address);
         } else {
             self.tell(ticket, Outcome::Unresolvable);
         }

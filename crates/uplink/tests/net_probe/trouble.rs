@@ -1,6 +1,7 @@
 //! Everything that may go on around the daemon without its losing its way.
 
 use crate::world::{Manner, SOON, World, within};
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// Nothing may have happened in this time; long enough for several rounds of every probe.
@@ -63,7 +64,7 @@ fn ten_thousand_messages_of_the_kernel_delay_nothing() {
         let mut lines = String::new();
         for n in 0..5_000 {
             let address = format!("10.{}.{}.1/32", n / 250, n % 250);
-            lines += &format!("addr add {address} dev lo\naddr del {address} dev lo\n");
+            writeln!(lines, "addr add {address} dev lo\naddr del {address} dev lo").unwrap();
         }
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), lines).unwrap();
