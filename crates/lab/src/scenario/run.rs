@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::action::Action;
-use super::expect::Expect;
+use super::expect::Expectation;
 use super::format::{Scenario, Step};
 use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
@@ -172,7 +172,7 @@ impl Play {
             seconds.insert(phase.clone(), round(took));
         }
         self.mark = self.mark.max(reached);
-        if step.expect.as_ref().is_some_and(Expect::looks_back) {
+        if step.expect.as_ref().is_some_and(Expectation::looks_back) {
             // What was waited to be sure is not the next step's time.
             self.mark = appliance.console.now();
         }
