@@ -296,15 +296,22 @@ impl Machine {
         self.sweeps = SWEEPS.iter().map(|after| (now + *after, line)).collect();
     }
 
+    /// The metered line is cut off for the LAN: what still comes in for a device that sends nothing, and
+    /// so is refused nothing, ends with its connection.
+    pub fn cut(&mut self, now: Monotonic) {
+        self.sweeps.extend(SWEEPS.iter().map(|after| (now + *after, Line::Cellular)));
+    }
+
     /// What is to be done now that routes lead elsewhere, and not before; but a change that is refused
     /// again is another one, or will be refused for ever, and must not hold this up.
     fn due(&mut self, now: Monotonic) -> Vec<Action> {
         if self.refused == 1 {
             return Vec::new();
         }
-        let due = self.sweeps.iter().find(|(at, _)| *at <= now).map(|(_, line)| *line);
+        let due = |line: &Line| self.sweeps.iter().any(|(at, of)| of == line && *at <= now);
+        let mut actions: Vec<_> =
+            [Line::Wired, Line::Cellular].into_iter().filter(due).map(Action::Forget).collect();
         self.sweeps.retain(|(at, _)| *at > now);
-        let mut actions: Vec<_> = due.map(Action::Forget).into_iter().collect();
         if let Some((own, link)) = self.lan_v6
             && let Some(message) = self.advertiser.due(now, own)
         {

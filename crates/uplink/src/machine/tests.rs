@@ -261,3 +261,15 @@ fn a_failed_look_is_repeated_and_reported() {
     machine.step(at(6), Event::Observed(Ok(observation(false, Modem::Known(None)))));
     assert_eq!(machine.route_failure(), None);
 }
+
+#[test]
+fn a_cut_lets_the_metered_line_s_connections_go_in_every_mode() {
+    let backup = Settings { mode: Mode::Backup, ..Settings::gateway("eth0") };
+    let mut machine = Machine::new(backup);
+    machine.step(at(1), both());
+    machine.step(at(1), Event::Changed(Ok(())));
+    machine.cut(at(50));
+    assert!(machine.next_look() <= at(50));
+    machine.step(at(50), both());
+    assert_eq!(machine.step(at(50), Event::Changed(Ok(()))), [Action::Forget(Line::Cellular)]);
+}
