@@ -247,7 +247,11 @@ impl Machine {
             self.switch.resume(line);
         }
         let lines = self.see(&after(facts, &self.plan(facts)));
-        let [wired, cellular] = lines.map(|l| Candidate { way: l.way, grade: l.grade() });
+        let [wired, cellular] = lines.map(|l| {
+            // The last word on a line without a way says nothing of the way it has now.
+            let fresh = self.lines.iter().any(|before| before.line == l.line && !before.way);
+            Candidate { way: l.way, grade: if fresh { Grade::Unknown } else { l.grade() } }
+        });
         let before = self.switch.current();
         if let Some(Switched { from, to, reason, .. }) = self.switch.decide(now, wired, cellular) {
             log::info!("{} line instead of {}: {reason}", to.name(), from.name());
