@@ -56,12 +56,18 @@ impl Loss {
         }
     }
 
-    /// Loss in percent over targets that `counts`; none while it is too little to tell.
-    pub(crate) fn percent(&self, now: Monotonic, counts: impl Fn(usize) -> bool) -> Option<f64> {
-        let counted = || self.shots.iter().filter(|shot| counts(shot.track));
+    /// Loss in percent over shots that `counts` says yes to, by target and time; none while it is too
+    /// little to tell. What was lost within a moment is an event, whatever share of the window it is.
+    pub(crate) fn percent(&self, now: Monotonic, counts: impl Fn(usize, Monotonic) -> bool) -> Option<f64> {
+        let counted = || self.shots.iter().filter(|shot| counts(shot.track, shot.at));
         let spanned: Duration = now.since(counted().next()?.at);
         let total = counted().count();
-        (total >= LOSS_NEEDS && spanned >= LOSS_SUSTAINED)
-            .then(|| percent(counted().filter(|shot| shot.lost).count(), total))
+        if total < LOSS_NEEDS || spanned < LOSS_SUSTAINED {
+            return None;
+        }
+        let lost = || counted().filter(|shot| shot.lost);
+        let ends = lost().next().zip(lost().next_back());
+        let sustained = ends.is_some_and(|(first, last)| last.at.since(first.at) >= LOSS_SUSTAINED);
+        Some(percent(if sustained { lost().count() } else { 0 }, total))
     }
 }

@@ -129,6 +129,13 @@ impl Track {
         self.unsent = Some(now);
     }
 
+    /// Whether a question sent at `at` says something of how much the line loses. Several in a row that
+    /// nobody answered say that the target is dying, until it answers after all.
+    pub(crate) fn tells_of_loss(&self, at: Monotonic) -> bool {
+        const IN_A_ROW: u32 = 2;
+        self.life != Life::Dead && (self.fails < IN_A_ROW || Some(at) <= self.good)
+    }
+
     /// The line is silent as a whole.
     pub(crate) fn kill(&mut self) {
         self.life = Life::Dead;

@@ -418,7 +418,7 @@ impl Watch {
             return loss;
         }
         self.loss.forget_before(self.now - self.pace().loss_window);
-        let counts = |place: usize| self.tracks.get(place).is_some_and(|t| t.life != Life::Dead);
+        let counts = |place: usize, at| self.tracks.get(place).is_some_and(|t| t.tells_of_loss(at));
         let loss = self.loss.percent(self.now, counts);
         self.counted = Some((self.now, loss));
         loss

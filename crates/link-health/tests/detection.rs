@@ -78,6 +78,18 @@ fn a_full_queue_is_no_outage() {
 }
 
 #[test]
+fn a_young_line_that_loses_a_family_is_never_called_lossy() {
+    for seed in 0..200_u32 {
+        let mut play =
+            sim::Play::new(Settings::wired(), sim::world::World::new(seed.into(), calm()), seed.into());
+        play.world.fail(Fault::V6, 11.0 + f64::from(seed % 17) * 0.37, f64::INFINITY);
+        play.run(60.0, |_| false);
+        assert_eq!(play.watch.verdict().state, State::Partial(Part::Ipv6));
+        assert_eq!(play.told.count(|state| state == State::Lossy), 0, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_line_that_loses_a_third_is_lossy_until_it_does_not() {
     let mut play = sim::Play::new(
         Settings::wired(),
