@@ -1,5 +1,6 @@
 //! A small network, and the real daemon in it.
-#![expect(dead_code, reason = "each test file uses a part")]
+
+mod stalls;
 
 use std::fs::{self, File};
 use std::net::UdpSocket;
@@ -12,23 +13,23 @@ use serde_json::Value;
 use tempfile::TempDir;
 use testnet::Namespace;
 
-pub const OURS: &str = "192.0.2.9";
-pub const GATEWAY: &str = "192.0.2.1";
+pub(crate) const OURS: &str = "192.0.2.9";
+pub(crate) const GATEWAY: &str = "192.0.2.1";
 /// Nobody's.
-pub const WRONG: &str = "02:00:00:00:00:99";
+pub(crate) const WRONG: &str = "02:00:00:00:00:99";
 /// For what has no limit of its own; this is for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
 const STEP: Duration = Duration::from_millis(50);
 
-pub struct House {
-    pub ours: Namespace,
-    pub gateway: Namespace,
-    pub root: TempDir,
-    pub gateway_mac: String,
+pub(crate) struct House {
+    pub(crate) ours: Namespace,
+    pub(crate) gateway: Namespace,
+    pub(crate) root: TempDir,
+    pub(crate) gateway_mac: String,
 }
 
 impl House {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (ours, gateway) = (Namespace::new(), Namespace::new());
         ours.cable("eth0.7", &gateway, "gw0");
         let root = tempfile::tempdir().unwrap();
@@ -54,7 +55,7 @@ impl House {
         house
     }
 
-    pub fn addresses(&self) {
+    pub(crate) fn addresses(&self) {
         self.ours.sh(&format!("ip address add {OURS}/24 dev eth0.7"));
         self.ours.sh("ip address add 2001:db8::9/64 dev eth0.7 nodad");
         self.gateway.sh(&format!("ip address add {GATEWAY}/24 dev gw0"));
@@ -63,14 +64,14 @@ impl House {
     }
 
     /// A packet to the gateway, so that its entry is used.
-    pub fn poke(&self) {
+    pub(crate) fn poke(&self) {
         self.ours.run(|| {
             let socket = UdpSocket::bind((OURS, 0)).unwrap();
             let _ = socket.send_to(b"x", (GATEWAY, 9));
         });
     }
 
-    pub fn entry(&self, address: &str) -> Option<Neighbour> {
+    pub(crate) fn entry(&self, address: &str) -> Option<Neighbour> {
         let address: std::net::IpAddr = address.parse().unwrap();
         let all = self.ours_now(|| Connection::open().unwrap().neighbours().unwrap());
         all.into_iter().find(|entry| entry.address == address)
@@ -87,12 +88,12 @@ impl House {
         .unwrap()
     }
 
-    pub fn daemon(&self, config: &str) -> Daemon {
+    pub(crate) fn daemon(&self, config: &str) -> Daemon {
         self.daemon_by(&[], config)
     }
 
     /// The daemon, started by another program.
-    pub fn daemon_by(&self, by: &[&str], config: &str) -> Daemon {
+    pub(crate) fn daemon_by(&self, by: &[&str], config: &str) -> Daemon {
         let snapshot = self.root.path().join("run/failberry/nic-health.json");
         let _ = fs::remove_file(&snapshot);
         let slice = self.root.path().join("run/failberry/config.toml");
@@ -116,7 +117,7 @@ impl House {
     }
 
     /// What a command of `nic-health` prints.
-    pub fn command(&self, words: &[&str]) -> String {
+    pub(crate) fn command(&self, words: &[&str]) -> String {
         let root = self.root.path().display().to_string();
         let words: Vec<String> =
             words.iter().map(ToString::to_string).chain(["--root".into(), root]).collect();
@@ -128,22 +129,22 @@ impl House {
 }
 
 /// A running daemon; ends with the value.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     snapshot: std::path::PathBuf,
     log: std::path::PathBuf,
 }
 
 impl Daemon {
-    pub fn snapshot(&self) -> Option<Value> {
+    pub(crate) fn snapshot(&self) -> Option<Value> {
         serde_json::from_slice(&fs::read(&self.snapshot).ok()?).ok()
     }
 
-    pub fn until<T>(&self, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
+    pub(crate) fn until<T>(&self, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
         self.within(PATIENCE, what, found)
     }
 
-    pub fn within<T>(&self, limit: Duration, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
+    pub(crate) fn within<T>(&self, limit: Duration, what: &str, found: impl Fn(&Value) -> Option<T>) -> T {
         let end = Instant::now() + limit;
         loop {
             let snapshot = self.snapshot();
@@ -158,14 +159,14 @@ impl Daemon {
         }
     }
 
-    pub fn resident_kb(&self) -> u64 {
+    pub(crate) fn resident_kb(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Processor time so far, from /proc (proc(5), fields 14 and 15, in hundredths of a second).
-    pub fn processor(&self) -> Duration {
+    pub(crate) fn processor(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
@@ -181,7 +182,7 @@ impl Drop for Daemon {
 }
 
 /// What `found` gives, within `limit`.
-pub fn until<T>(limit: Duration, found: impl Fn() -> Option<T>) -> T {
+pub(crate) fn until<T>(limit: Duration, found: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + limit;
     loop {
         if let Some(found) = found() {
