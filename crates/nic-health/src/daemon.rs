@@ -25,10 +25,14 @@ const LOOK: Duration = Duration::from_secs(2);
 const LOOK_BUSY: Duration = Duration::from_secs(1);
 /// What a lost message about addresses or routes may leave wrong for at most.
 const READ_ROUTES: Duration = Duration::from_secs(60);
+/// Routes that change all the time (a routing daemon) are read at most so often.
+const ROUTES_PAUSE: Duration = Duration::from_secs(1);
 /// Entries for `nic-health neigh` are written at most so often.
 const WRITE_ENTRIES: Duration = Duration::from_secs(30);
 /// Devices that are asked whether a card receives.
 const WITNESSES: usize = 3;
+/// Who was there so long ago still is.
+const THERE: Duration = Duration::from_secs(10 * 60);
 const PAST: &str = "stalls.json";
 const LARGEST_PAST: u64 = 64 * 1024;
 const PRIVATE: u32 = 0o600;
@@ -70,6 +74,7 @@ pub struct NicHealth {
     past: BTreeMap<String, Past>,
     next_look: Monotonic,
     next_routes: Monotonic,
+    routes_read: Monotonic,
     entries_written: Option<Monotonic>,
     entries_changed: bool,
     revision: u64,
@@ -103,6 +108,7 @@ impl NicHealth {
             past,
             next_look: Monotonic::default(),
             next_routes: Monotonic::default(),
+            routes_read: Monotonic::default(),
             entries_written: None,
             entries_changed: true,
             revision: 0,
@@ -134,7 +140,7 @@ impl NicHealth {
         if other || now >= self.next_routes {
             self.read_routes(now);
         }
-        let samples = self.samples();
+        let samples = self.samples(now);
         let before = self.stalls.busy();
         let actions = self.stalls.step(now, stall::Event::Samples(samples));
         self.revision += u64::from(before || self.stalls.busy());
@@ -143,7 +149,7 @@ impl NicHealth {
         self.write_entries(now);
     }
 
-    fn samples(&self) -> Vec<Sample> {
+    fn samples(&self, now: Monotonic) -> Vec<Sample> {
         let cards = self.network.cards.values().filter(|card| card.up);
         cards
             .map(|card| Sample {
@@ -151,17 +157,17 @@ impl NicHealth {
                 carrier: card.carrier,
                 received: card.received,
                 sent: card.sent,
-                askable: !self.witnesses(card.index).is_empty(),
+                askable: !self.witnesses(now, card.index).is_empty(),
             })
             .collect()
     }
 
-    /// Who on a card may be asked, the gateways and peers first.
-    fn witnesses(&self, link: u32) -> Vec<Key> {
+    /// Who on a card may be asked: the gateways and peers, and whoever was there a short time ago.
+    fn witnesses(&self, now: Monotonic, link: u32) -> Vec<Key> {
         let watched = self.neighbours.watched().iter().filter(|key| key.link == link).copied();
         let first = Key { link, address: IpAddr::from([0, 0, 0, 0]) };
         let entries = self.neighbours.entries().range(first..).take_while(|(key, _)| key.link == link);
-        let known = entries.filter(|(_, entry)| entry.now.mac.is_some()).map(|(key, _)| *key);
+        let known = entries.filter(|(_, entry)| entry.confirmed_within(now, THERE)).map(|(key, _)| *key);
         let mut keys: Vec<Key> = watched.take(WITNESSES).collect();
         keys.extend(known.take(WITNESSES - keys.len()));
         keys
@@ -183,7 +189,7 @@ impl NicHealth {
 
     fn read_routes(&mut self, now: Monotonic) {
         let read = self.network.read_routes(&mut self.kernel);
-        self.next_routes = now + READ_ROUTES;
+        (self.next_routes, self.routes_read) = (now + READ_ROUTES, now);
         if self.tell(read).is_none() {
             return;
         }
@@ -315,7 +321,7 @@ impl NicHealth {
             match action {
                 stall::Action::Ask(name) => {
                     let Some(link) = self.network.index(&name) else { continue };
-                    for key in self.witnesses(link) {
+                    for key in self.witnesses(now, link) {
                         if let Err(error) = self.ask(now, Purpose::Reception, key) {
                             self.trouble(ASK, error);
                         }
@@ -408,14 +414,16 @@ impl Daemon for NicHealth {
             daemonkit::Event::Ready { token: CHANGES, .. } => {
                 let changed = self.changes.drain();
                 if self.tell(changed) == Some(true) {
-                    self.look(now);
-                    self.read_routes(now);
+                    self.next_routes = self.next_routes.min(self.routes_read + ROUTES_PAUSE);
+                    if now >= self.next_routes {
+                        self.look(now);
+                    }
                 }
             }
             daemonkit::Event::Ready { .. } => self.answers(now),
             daemonkit::Event::Deadline => {
                 self.finish(now);
-                if now >= self.next_look {
+                if now >= self.next_look.min(self.next_routes) {
                     self.look(now);
                 }
                 let actions = self.stalls.step(now, stall::Event::Tick);
@@ -429,7 +437,12 @@ impl Daemon for NicHealth {
 
     fn deadline(&self) -> Option<Monotonic> {
         let machines = [self.neighbours.next_deadline(), self.stalls.next_deadline()];
-        machines.into_iter().flatten().chain(self.prober.next_deadline()).chain([self.next_look]).min()
+        machines
+            .into_iter()
+            .flatten()
+            .chain(self.prober.next_deadline())
+            .chain([self.next_look.min(self.next_routes)])
+            .min()
     }
 
     fn report(&self, now: Monotonic) -> snapshot::Report {

@@ -139,6 +139,14 @@ impl Entry {
         &self.history[..usize::from(self.remembered)]
     }
 
+    /// Whether it was confirmed within `span`, as far as its states tell.
+    pub(crate) fn confirmed_within(&self, now: Monotonic, span: Duration) -> bool {
+        let since =
+            now.as_millis().saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)) / 1000;
+        let recent = |(state, second): &(Nud, u32)| *state == Nud::Reachable && u64::from(*second) >= since;
+        self.now.state == Nud::Reachable || self.history().iter().any(recent)
+    }
+
     fn remember(&mut self, at: Monotonic, state: Nud) {
         if usize::from(self.remembered) == HISTORY {
             self.history.rotate_left(1);

@@ -139,9 +139,10 @@ impl Hands {
         for note in notes {
             let same = |card: &&Card| {
                 let mac = card.mac.map(|mac| mac.to_string());
-                card.ethernet && (card.name == note.name || (note.mac.is_some() && mac == note.mac))
+                card.ethernet && card.kind.is_none() && note.mac.is_some() && mac == note.mac
             };
-            // The same number is the same card under whatever name; a VLAN has its card's address.
+            // The same number is the same card under whatever name. A bridge or VLAN on it has its
+            // hardware address, too.
             let found = cards
                 .iter()
                 .find(|card| card.index == note.index && note.bind.is_none())
@@ -293,6 +294,44 @@ mod tests {
         assert!(driver.ends_with("drivers/lan78xx"), "{driver:?}");
         assert_eq!(device, "1-1.1.1:1.0");
         assert_eq!(hands.bus("br0"), None);
+    }
+
+    #[test]
+    fn a_driver_is_bound_anew_and_the_card_waited_for() {
+        let top = tempfile::tempdir().unwrap();
+        let sys = top.path().join("sys");
+        let driver = sys.join("bus/usb/drivers/lan78xx");
+        fs::create_dir_all(&driver).unwrap();
+        fs::write(driver.join("unbind"), "").unwrap();
+        fs::create_dir_all(sys.join("devices/1-1:1.0")).unwrap();
+        fs::create_dir_all(sys.join("class/net/no-card")).unwrap();
+        std::os::unix::fs::symlink(&driver, sys.join("devices/1-1:1.0/driver")).unwrap();
+        std::os::unix::fs::symlink(sys.join("devices/1-1:1.0"), sys.join("class/net/no-card/device"))
+            .unwrap();
+        let hands = Hands::new(&Root::at(top.path()));
+        let card = Card {
+            index: u32::MAX >> 1,
+            name: "no-card".to_owned(),
+            kind: None,
+            mac: None,
+            ethernet: true,
+            up: true,
+            carrier: true,
+            received: 0,
+            sent: 0,
+        };
+        let mut kernel = Connection::open().unwrap();
+        assert_eq!(hands.apply(&mut kernel, &card, Rung::Rebind), Outcome::Applied);
+        for file in ["unbind", "bind"] {
+            assert_eq!(fs::read_to_string(driver.join(file)).unwrap(), "1-1:1.0", "{file}");
+        }
+        // It is not there yet: bound once more, and waited for.
+        fs::write(driver.join("bind"), "").unwrap();
+        assert_eq!(hands.restore(&mut kernel), ["no-card"]);
+        assert_eq!(fs::read_to_string(driver.join("bind")).unwrap(), "1-1:1.0");
+        // A bridge has no receiver; it is not touched.
+        let bridge = Card { kind: Some("bridge".to_owned()), ..card };
+        assert!(matches!(hands.apply(&mut kernel, &bridge, Rung::Bounce), Outcome::Unsupported(_)));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use common::{GATEWAY, House, OURS, WRONG, until};
 use netlink::{Connection, NeighbourMonitor, Nud};
 use serde_json::Value;
 use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The limit.
@@ -29,21 +31,24 @@ fn stubborn(house: &House) {
     });
 }
 
-/// Traffic, and every two seconds a sender that says it is answered (`MSG_CONFIRM`, what `dst_confirm`
+/// Traffic, and every 1.7 s a sender that says it is answered (`MSG_CONFIRM`, what `dst_confirm`
 /// is to TCP): the mechanism that kept the wrong entry of the field story alive.
-fn confirming(house: &House, lasts: Duration) -> testnet::Pending<()> {
-    const CONFIRM: u32 = 40;
+fn confirming(house: &House, stop: Arc<AtomicBool>) -> testnet::Pending<()> {
+    // Longer than an entry is reachable, and no divisor of the time it is delayed: with one it would
+    // leave each state at the moment it enters it.
+    const CONFIRM: Duration = Duration::from_millis(1700);
     house.ours.start(move || {
         let socket = UdpSocket::bind((OURS, 0)).unwrap();
         socket.connect((GATEWAY, 9)).unwrap();
-        let (mut count, end) = (0, Instant::now() + lasts);
-        while Instant::now() < end {
-            let confirm = if count % CONFIRM == 0 { nix::libc::MSG_CONFIRM } else { 0 };
+        let (mut confirmed, end) = (None::<Instant>, Instant::now() + Duration::from_secs(60));
+        while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+            let due = confirmed.is_none_or(|at| at.elapsed() >= CONFIRM);
+            let confirm = if due { nix::libc::MSG_CONFIRM } else { 0 };
+            confirmed = if due { Some(Instant::now()) } else { confirmed };
             let flags = nix::sys::socket::MsgFlags::from_bits_retain(confirm);
             // Refused by nobody and answered by nobody: errors do not matter.
             let _ = nix::sys::socket::send(std::os::fd::AsRawFd::as_raw_fd(&socket), b"x", flags);
             std::thread::sleep(Duration::from_millis(50));
-            count += 1;
         }
     })
 }
@@ -53,7 +58,8 @@ fn a_wrong_entry_kept_alive_by_confirmations_is_proven_and_repaired_within_ten_s
     let house = House::new();
     stubborn(&house);
     house.ours.sh(&format!("ip neigh replace {GATEWAY} lladdr {WRONG} dev eth0.7 nud reachable"));
-    let traffic = confirming(&house, Duration::from_secs(30));
+    let stop = Arc::new(AtomicBool::new(false));
+    let traffic = confirming(&house, Arc::clone(&stop));
     // It lives on, wrong, through its states, and is never asked for.
     let (mut states, end) = (Vec::new(), Instant::now() + Duration::from_secs(15));
     while states.len() < 4 {
@@ -78,6 +84,7 @@ fn a_wrong_entry_kept_alive_by_confirmations_is_proven_and_repaired_within_ten_s
         let proof = detail.contains(WRONG) && detail.contains(&right);
         (proof && detail.contains("mended by a new question")).then_some(())
     });
+    stop.store(true, Ordering::Relaxed);
     traffic.wait();
 }
 
