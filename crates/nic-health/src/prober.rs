@@ -198,25 +198,25 @@ fn arp(socket: &OwnedFd) -> Vec<Heard> {
 fn advertisements(socket: &OwnedFd) -> Vec<Heard> {
     let mut heard = Vec::new();
     for _ in 0..DATAGRAMS_A_TURN {
-        let (mut buffer, mut control) = ([0; 256], nix::cmsg_space!(i32));
+        let (mut buffer, mut control) = ([0; 256], nix::cmsg_space!(i32, nix::libc::in6_pktinfo));
         let mut parts = [io::IoSliceMut::new(&mut buffer)];
         let got =
             recvmsg::<SockaddrIn6>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty());
         let (length, link, hops) = match got {
             Ok(message) => {
-                let hops = message.cmsgs().ok().and_then(|mut all| {
-                    all.find_map(|one| match one {
-                        ControlMessageOwned::Ipv6HopLimit(hops) => Some(hops),
-                        _ => None,
-                    })
-                });
-                (message.bytes, message.address.map(|from| from.scope_id()), hops)
+                let (mut link, mut hops) = (None, None);
+                for told in message.cmsgs().into_iter().flatten() {
+                    match told {
+                        ControlMessageOwned::Ipv6HopLimit(number) => hops = Some(number),
+                        ControlMessageOwned::Ipv6PacketInfo(info) => link = Some(info.ipi6_ifindex),
+                        _ => {}
+                    }
+                }
+                (message.bytes, link, hops)
             }
             Err(Errno::EINTR) => continue,
             Err(_) => break,
         };
-        // The scope is told for link-local senders alone, and neighbours may answer from any address.
-        let link = link.filter(|link| *link != 0);
         if let Some((address, mac)) =
             wire::advertisement(&buffer[..length]).filter(|_| hops == Some(HOP_LIMIT))
         {
@@ -233,5 +233,6 @@ fn discovery() -> io::Result<OwnedFd> {
     ioctl::icmp::hear_only_v6(socket.as_fd(), &[wire::ADVERTISEMENT])?;
     setsockopt(&socket, sockopt::Ipv6MulticastHops, &HOP_LIMIT)?;
     setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
+    setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     Ok(socket)
 }

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use netlink::{Connection, Neighbour};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 use testnet::Namespace;
@@ -157,6 +159,15 @@ impl Daemon {
             }
             std::thread::sleep(STEP);
         }
+    }
+
+    /// Does something the daemon hears of only afterwards.
+    pub(crate) fn paused<T>(&self, work: impl FnOnce() -> T) -> T {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, Signal::SIGSTOP).unwrap();
+        let done = work();
+        kill(pid, Signal::SIGCONT).unwrap();
+        done
     }
 
     pub(crate) fn resident_kb(&self) -> u64 {

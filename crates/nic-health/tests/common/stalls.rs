@@ -91,6 +91,7 @@ fn an_idle_card_and_one_that_only_sends_are_left_alone() {
     let daemon = house.daemon("");
     answered(&house, &daemon);
     for what in ["idle", "sending"] {
+        let spent = daemon.processor();
         let traffic = (what == "sending").then(|| talking(&house, NAMED));
         let end = Instant::now() + NAMED;
         while Instant::now() < end {
@@ -99,6 +100,7 @@ fn an_idle_card_and_one_that_only_sends_are_left_alone() {
             assert_eq!(told["interfaces"][0]["tried"], json!([]), "{what}");
             std::thread::sleep(Duration::from_millis(200));
         }
+        println!("{what}: {:?} of processor in {NAMED:?} (debug build)", daemon.processor() - spent);
         traffic.into_iter().for_each(testnet::Pending::wait);
     }
 }
