@@ -149,11 +149,9 @@ impl Hands {
                 .or_else(|| cards.iter().find(|card| card.name == note.name))
                 .or_else(|| cards.iter().find(same));
             let Some(card) = found else {
-                if let Some((driver, device)) = &note.bind {
-                    // Bound already: EBUSY or ENODEV, and it will be there soon.
-                    let _ = poke("bind", &driver.join("bind"), device);
+                if self.comes_back(&note) {
+                    waiting.push(note.name);
                 }
-                waiting.push(note.name);
                 continue;
             };
             match kernel.set_link(card.index, true) {
@@ -169,6 +167,20 @@ impl Hands {
             }
         }
         waiting
+    }
+
+    /// Whether a card that is not there will be. One that was unplugged meanwhile is whoever's who
+    /// plugs it in again; its note would be news for ever.
+    fn comes_back(&self, note: &Note) -> bool {
+        let there = note.bind.as_ref().filter(|(driver, device)| on_bus(driver, device));
+        if let Some((driver, device)) = there {
+            // Bound already: EBUSY or ENODEV, and it will be there soon.
+            let _ = poke("bind", &driver.join("bind"), device);
+        } else {
+            log::warn!("{}: unplugged while it was off; nothing to switch on", note.name);
+            self.forget(&note.name);
+        }
+        there.is_some()
     }
 
     fn write(&self, note: &Note) -> Result<(), HandsError> {
@@ -218,6 +230,11 @@ fn eee_off(name: &str) -> Outcome {
         },
         Err(error) => Outcome::Unsupported(error.to_string()),
     }
+}
+
+/// `/sys/bus/<bus>/drivers/<driver>` beside `/sys/bus/<bus>/devices/<device>`.
+fn on_bus(driver: &Path, device: &str) -> bool {
+    driver.ancestors().nth(2).is_some_and(|bus| bus.join("devices").join(device).exists())
 }
 
 fn poke(operation: &'static str, path: &Path, word: &str) -> Result<(), HandsError> {
@@ -297,13 +314,14 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_is_bound_anew_and_the_card_waited_for() {
+    fn a_driver_is_bound_anew_and_the_card_waited_for_unless_it_was_unplugged() {
         let top = tempfile::tempdir().unwrap();
         let sys = top.path().join("sys");
         let driver = sys.join("bus/usb/drivers/lan78xx");
         fs::create_dir_all(&driver).unwrap();
         fs::write(driver.join("unbind"), "").unwrap();
         fs::create_dir_all(sys.join("devices/1-1:1.0")).unwrap();
+        fs::create_dir_all(sys.join("bus/usb/devices/1-1:1.0")).unwrap();
         fs::create_dir_all(sys.join("class/net/no-card")).unwrap();
         std::os::unix::fs::symlink(&driver, sys.join("devices/1-1:1.0/driver")).unwrap();
         std::os::unix::fs::symlink(sys.join("devices/1-1:1.0"), sys.join("class/net/no-card/device"))
@@ -329,6 +347,9 @@ mod tests {
         fs::write(driver.join("bind"), "").unwrap();
         assert_eq!(hands.restore(&mut kernel), ["no-card"]);
         assert_eq!(fs::read_to_string(driver.join("bind")).unwrap(), "1-1:1.0");
+        // Unplugged: nobody's any more.
+        fs::remove_dir(sys.join("bus/usb/devices/1-1:1.0")).unwrap();
+        assert!(hands.restore(&mut kernel).is_empty() && hands.notes().is_empty());
         // A bridge has no receiver; it is not touched.
         let bridge = Card { kind: Some("bridge".to_owned()), ..card };
         assert!(matches!(hands.apply(&mut kernel, &bridge, Rung::Bounce), Outcome::Unsupported(_)));

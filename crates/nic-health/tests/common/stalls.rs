@@ -100,7 +100,10 @@ fn an_idle_card_and_one_that_only_sends_are_left_alone() {
             assert_eq!(told["interfaces"][0]["tried"], json!([]), "{what}");
             std::thread::sleep(Duration::from_millis(200));
         }
-        println!("{what}: {:?} of processor in {NAMED:?} (debug build)", daemon.processor() - spent);
+        println!(
+            "{what}: {:?} of processor in {NAMED:?} (debug build)",
+            daemon.processor().saturating_sub(spent)
+        );
         traffic.into_iter().for_each(testnet::Pending::wait);
     }
 }
