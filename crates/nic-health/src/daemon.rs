@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const LOOK_BUSY: Duration = Duration::from_secs(1);
 /// What a lost message about addresses or routes may leave wrong for at most.
 const READ_ROUTES: Duration = Duration::from_secs(60);
+/// All entries are read so often, for their ages, and in case a change was missed.
+const READ_ENTRIES: Duration = Duration::from_secs(60);
 /// Routes that change all the time (a routing daemon) are read at most so often.
 const ROUTES_PAUSE: Duration = Duration::from_secs(1);
 /// Entries for `nic-health neigh` are written at most so often.
@@ -75,6 +77,7 @@ pub struct NicHealth {
     next_look: Monotonic,
     next_routes: Monotonic,
     routes_read: Monotonic,
+    next_entries: Monotonic,
     entries_written: Option<Monotonic>,
     entries_changed: bool,
     revision: u64,
@@ -109,6 +112,7 @@ impl NicHealth {
             next_look: Monotonic::default(),
             next_routes: Monotonic::default(),
             routes_read: Monotonic::default(),
+            next_entries: Monotonic::default(),
             entries_written: None,
             entries_changed: true,
             revision: 0,
@@ -123,7 +127,6 @@ impl NicHealth {
             log::error!("{}", rights::words(right));
         }
         self.look(now);
-        self.resync(now);
     }
 
     /// Looks at cards, and at what has come or gone around them.
@@ -139,6 +142,9 @@ impl NicHealth {
         }
         if other || now >= self.next_routes {
             self.read_routes(now);
+        }
+        if now >= self.next_entries {
+            self.resync(now);
         }
         let samples = self.samples(now);
         let before = self.stalls.busy();
@@ -201,6 +207,7 @@ impl NicHealth {
     }
 
     fn resync(&mut self, now: Monotonic) {
+        self.next_entries = now + READ_ENTRIES;
         let all = self.kernel.neighbours();
         if let Some(all) = self.tell(all) {
             let ours = all.into_iter().filter(|n| self.network.cards.contains_key(&n.link)).collect();

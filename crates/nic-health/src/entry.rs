@@ -124,9 +124,13 @@ impl Entry {
         self.previous.filter(|_| self.flips >= FLIPS)
     }
 
-    /// Confirmed again and again, and never asked.
+    /// Confirmed again and again, and never asked: through the states that the monitor tells, or, while
+    /// confirmations come faster than it can leave the first of them, by its ages.
     pub fn suspicious(&self, now: Monotonic) -> bool {
-        self.loops >= LOOPS && now.since(self.loops_since) >= LOOPING
+        let looping = self.loops >= LOOPS && now.since(self.loops_since) >= LOOPING;
+        let long = LOOPING.as_millis();
+        let held = u128::from(self.now.updated_ms) >= long && u128::from(self.now.confirmed_ms) < long;
+        looping || (self.now.state == Nud::Reachable && held)
     }
 
     /// The suspicion was looked into.

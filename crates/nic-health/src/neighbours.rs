@@ -140,11 +140,15 @@ impl Machine {
             self.change(now, NeighbourChange::Gone { link: key.link, address: key.address }, actions);
         }
         for entry in all {
-            // What did not change is no confirmation.
-            if self.entries.get(&key_of(&entry)).is_some_and(|known| same(&known.now, &entry)) {
-                continue;
+            let key = key_of(&entry);
+            // What did not change is no confirmation; only its ages are new.
+            match self.entries.get_mut(&key).filter(|known| same(&known.now, &entry)) {
+                Some(known) => {
+                    known.now = entry;
+                    self.suspect(now, key);
+                }
+                None => self.change(now, NeighbourChange::Set(entry), actions),
             }
-            self.change(now, NeighbourChange::Set(entry), actions);
         }
         self.counts.ignored = there.len().saturating_sub(self.entries.len());
     }
@@ -174,8 +178,13 @@ impl Machine {
             let owners = new.mac.into_iter().chain([other]).collect();
             self.conflict(now, key, owners);
         }
+        self.suspect(now, key);
+    }
+
+    fn suspect(&mut self, now: Monotonic, key: Key) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        if entry.suspicious(now) && !entry.queued && !self.watched.contains(&key) {
+        let free = now >= entry.not_before && !entry.queued && !self.watched.contains(&key);
+        if free && entry.suspicious(now) {
             entry.queued = true;
             self.queue.push_back(key);
         }

@@ -117,6 +117,27 @@ fn confirmations_without_a_question_are_looked_into_after_a_minute_and_the_acqui
 }
 
 #[test]
+fn an_entry_that_is_confirmed_too_often_to_ever_change_its_state_is_told_by_its_ages() {
+    let held = |second: u64| Neighbour {
+        updated_ms: second * 1000,
+        confirmed_ms: 200,
+        ..entry(5, RIGHT, Nud::Reachable)
+    };
+    let mut machine = Machine::new(true);
+    let mut checks = Vec::new();
+    for second in (0..1500).step_by(60) {
+        let mut actions = machine.step(at(second), Event::Synced(vec![held(second)]));
+        actions.extend(machine.step(at(second), Event::Tick));
+        if !actions.is_empty() {
+            assert_eq!(actions, [Action::Check(key(5))]);
+            checks.push(second);
+            checked(&mut machine, second, held(second), &[RIGHT]);
+        }
+    }
+    assert_eq!(checks, [60, 660, 1260]);
+}
+
+#[test]
 fn the_kernels_own_question_ends_a_suspicion() {
     let mut machine = Machine::new(true);
     machine.step(at(0), Event::Synced(vec![entry(5, RIGHT, Nud::Reachable)]));
