@@ -202,6 +202,11 @@ fn benchmark(arguments: &Arguments, top: &Path) -> Result<u8> {
         let report = bench::idle_data::run(&top.join("target/release/uplink"), &folder, time, &stop)?;
         return finish(arguments, &report);
     }
+    if name == "guard" {
+        let monit = Some(top.join("build/bench/monit/usr/bin/monit")).filter(|program| program.exists());
+        let report = bench::guard::run(&top.join("target/release"), monit.as_deref(), &folder, &stop)?;
+        return finish(arguments, &report);
+    }
     let image = image::find(arguments.image.clone(), top)?;
     let report = bench::run(name, &image, &folder, arguments.runs.unwrap_or(RUNS).max(1), &stop)?;
     finish(arguments, &report)

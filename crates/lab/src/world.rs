@@ -182,7 +182,8 @@ impl World {
     /// # Errors
     /// When the kernel refuses.
     pub fn router_turns_to_backup(&self) -> Result<()> {
-        self.router.ip(&format!("route replace default via {APPLIANCE}"))
+        self.router.ip(&format!("route replace default via {APPLIANCE}"))?;
+        forget_connections(&self.router, Turn::ToBackup)
     }
 
     /// The house's router returns to its line.
@@ -190,7 +191,8 @@ impl World {
     /// # Errors
     /// When the kernel refuses.
     pub fn router_turns_back(&self) -> Result<()> {
-        self.router.ip("route replace default via 203.0.113.1")
+        self.router.ip("route replace default via 203.0.113.1")?;
+        forget_connections(&self.router, Turn::Back)
     }
 
     /// The wired line is back, and the router returns to it.
@@ -307,6 +309,28 @@ fn router_rules(router: &Namespace) -> Result<()> {
              oifname wan ip6 saddr fc00::/7 masquerade; }}
            chain in {{ type nat hook prerouting priority dstnat;
              iifname wan meta nfproto ipv4 tcp dport 9000 dnat ip to {APPLIANCE}; }}
+         }}"
+    ))
+}
+
+/// Where the router has turned to.
+#[derive(Clone, Copy)]
+enum Turn {
+    Back,
+    ToBackup,
+}
+
+/// What routers with a backup do on a turn (mwan3's `flush_conntrack`): a flow that never pauses would
+/// keep its entry without NAT, and its packets leave with an address of the LAN. Another zone of
+/// connection tracking is as good as an empty table.
+fn forget_connections(router: &Namespace, turn: Turn) -> Result<()> {
+    let zone = turn as u8 + 1;
+    router.nft(&format!(
+        "table inet turn {{ }}
+         delete table inet turn
+         table inet turn {{
+           chain in {{ type filter hook prerouting priority raw; ct zone set {zone}; }}
+           chain own {{ type filter hook output priority raw; ct zone set {zone}; }}
          }}"
     ))
 }

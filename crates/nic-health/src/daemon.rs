@@ -14,7 +14,7 @@ use sysio::{Monotonic, Root};
 
 use crate::drivers::{Driven, Host, Known};
 use crate::entry::Key;
-use crate::hands::Hands;
+use crate::hands::{self, Hands};
 use crate::network::Network;
 use crate::prober::{Prober, Purpose};
 use crate::settings::Settings;
@@ -83,6 +83,12 @@ impl NicHealth {
     /// # Errors
     /// If the kernel gives no netlink sockets.
     pub fn new(root: &Root, settings: Settings) -> Result<Self, netlink::Error> {
+        // The image's tmpfiles make them; on any other host nobody has.
+        for folder in [snapshot::DIRECTORY, hands::DIRECTORY] {
+            if let Err(error) = std::fs::create_dir_all(root.path(folder)) {
+                log::warn!("make {folder}: {error}");
+            }
+        }
         let past = cards::read_past(root);
         Ok(Self {
             root: root.clone(),

@@ -214,11 +214,13 @@ impl Uplink {
     fn account(&mut self, now: Monotonic, changed: bool) {
         let cellular = self.machine.lines().iter().find(|line| line.line == Line::Cellular);
         let interface = cellular.and_then(|line| line.interface.as_deref());
-        if let Some(usage) = &mut self.usage
-            && usage.tick(now, interface, changed)
-        {
-            self.revision += 1;
+        let Some(usage) = &mut self.usage else { return };
+        let cut_before = usage.cut();
+        let says = usage.tick(now, interface, changed);
+        if !cut_before && usage.cut() {
+            self.machine.cut(now);
         }
+        self.revision += u64::from(says);
     }
 
     fn refresh(&mut self, now: Monotonic) {

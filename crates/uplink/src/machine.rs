@@ -247,7 +247,11 @@ impl Machine {
             self.switch.resume(line);
         }
         let lines = self.see(&after(facts, &self.plan(facts)));
-        let [wired, cellular] = lines.map(|l| Candidate { way: l.way, grade: l.grade() });
+        let [wired, cellular] = lines.map(|l| {
+            // The last word on a line without a way says nothing of the way it has now.
+            let fresh = self.lines.iter().any(|before| before.line == l.line && !before.way);
+            Candidate { way: l.way, grade: if fresh { Grade::Unknown } else { l.grade() } }
+        });
         let before = self.switch.current();
         if let Some(Switched { from, to, reason, .. }) = self.switch.decide(now, wired, cellular) {
             log::info!("{} line instead of {}: {reason}", to.name(), from.name());
@@ -296,15 +300,22 @@ impl Machine {
         self.sweeps = SWEEPS.iter().map(|after| (now + *after, line)).collect();
     }
 
+    /// The metered line is cut off for the LAN: what still comes in for a device that sends nothing, and
+    /// so is refused nothing, ends with its connection.
+    pub fn cut(&mut self, now: Monotonic) {
+        self.sweeps.extend(SWEEPS.iter().map(|after| (now + *after, Line::Cellular)));
+    }
+
     /// What is to be done now that routes lead elsewhere, and not before; but a change that is refused
     /// again is another one, or will be refused for ever, and must not hold this up.
     fn due(&mut self, now: Monotonic) -> Vec<Action> {
         if self.refused == 1 {
             return Vec::new();
         }
-        let due = self.sweeps.iter().find(|(at, _)| *at <= now).map(|(_, line)| *line);
+        let due = |line: &Line| self.sweeps.iter().any(|(at, of)| of == line && *at <= now);
+        let mut actions: Vec<_> =
+            [Line::Wired, Line::Cellular].into_iter().filter(due).map(Action::Forget).collect();
         self.sweeps.retain(|(at, _)| *at > now);
-        let mut actions: Vec<_> = due.map(Action::Forget).into_iter().collect();
         if let Some((own, link)) = self.lan_v6
             && let Some(message) = self.advertiser.due(now, own)
         {

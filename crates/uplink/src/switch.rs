@@ -52,6 +52,8 @@ pub struct Switch {
     unknown_since: Option<Monotonic>,
     /// The preferred line was found bad, or was left: it has to prove itself.
     suspected: bool,
+    /// The preferred line was taken because it had been good, and not for want of another.
+    proven: bool,
     penalty: Penalty,
     /// Times the preferred line came back and was bad again before its hold time was over. That begins
     /// anew by itself; this is for saying so.
@@ -69,6 +71,7 @@ impl Switch {
             good: Hold::default(),
             unknown_since: None,
             suspected: false,
+            proven: false,
             penalty: Penalty::default(),
             breaks: Penalty::default(),
             count: 0,
@@ -84,6 +87,7 @@ impl Switch {
     /// Takes over what an earlier process counted.
     pub fn remember(&mut self, count: u64, last: Option<Switched>) {
         self.suspected |= last.is_some();
+        self.proven = true;
         (self.count, self.last) = (count, last);
     }
 
@@ -139,20 +143,20 @@ impl Switch {
             return None;
         }
         let reason = self.reason(now, current, used, other)?;
-        self.go(now, current, reason);
+        self.go(now, current, reason, other.grade == Grade::Good);
         self.last.as_ref()
     }
 
-    fn go(&mut self, now: Monotonic, from: Line, reason: String) {
+    fn go(&mut self, now: Monotonic, from: Line, reason: String, good: bool) {
         let to = other(from);
         self.current = Some(to);
         self.suspected = true;
         (self.good, self.unknown_since) = (Hold::default(), None);
-        let returned = self.last.as_ref().filter(|last| last.to == PREFERRED);
+        let returned = self.last.as_ref().filter(|last| last.to == PREFERRED && self.proven);
         if from == PREFERRED && returned.is_some_and(|last| now.since(last.at) < FORGIVEN_AFTER) {
             self.penalty.flap(now);
         }
-        self.count += 1;
+        (self.count, self.proven) = (self.count + 1, to == PREFERRED && good);
         self.last = Some(Switched { from, to, at: now, reason });
     }
 
@@ -339,6 +343,17 @@ mod tests {
         assert!(switch.decide(at(1), is(Grade::Unknown), is(Grade::Good)).is_none());
         assert_eq!(switch.deadline(at(1)), Some(at(11)));
         assert!(switch.decide(at(11), is(Grade::Unknown), is(Grade::Good)).is_some());
+    }
+
+    #[test]
+    fn a_wired_line_taken_for_want_of_another_has_not_come_back() {
+        let mut switch = on(Line::Wired);
+        for second in [0, 2, 4] {
+            switch.decide(at(second), is(Grade::Dead), is(Grade::Good));
+            // The call drops: there is no other line, whatever this one is like.
+            assert!(switch.decide(at(second + 1), is(Grade::Dead), ABSENT).is_some());
+        }
+        assert_eq!(switch.penalty(at(6)), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The real daemon counts a real interface, and the power fails, the line redials, names move.
 
 use netlink::Connection;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::UdpSocket;
@@ -22,6 +24,12 @@ const CUT: Duration = Duration::from_secs(4);
 const DATAGRAM: usize = 1400;
 
 struct Running(Child);
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -193,8 +201,12 @@ fn a_redial_a_rename_and_a_restart_lose_and_double_nothing() {
             world.until("the session before", |usage| usage["used_bytes"].as_u64() >= Some(before));
         }
         world.pi.run(|| send("100.64.0.2:0", "100.64.0.1:9", 200_000));
+        // So that nobody sends between the reading and the end.
+        daemon.signal(Signal::SIGSTOP);
+        world.pi.sh("ip link set ppp0 down");
         before += world.carried("ppp0");
         world.pi.sh("ip link del ppp0");
+        daemon.signal(Signal::SIGCONT);
     }
     world.dials("ppp0");
     world.until_counted(before, "ppp0");
@@ -273,8 +285,8 @@ fn told_to_end_it_saves_everything() {
     // Without an address nothing more is sent.
     world.pi.sh("ip link set ppp0 down");
     let carried = world.carried("ppp0");
-    let pid = nix::unistd::Pid::from_raw(daemon.0.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let pid = Pid::from_raw(daemon.0.id().try_into().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
     assert!(daemon.0.wait().unwrap().success());
     world.pi.sh("ip link del ppp0");
     world.boots();

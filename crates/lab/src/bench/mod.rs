@@ -1,7 +1,9 @@
 //! `scripts/bench`: ours beside the named peers, in one run on one machine. Seconds of one machine
 //! say little about another's; ratios of one run do.
 
+mod cost;
 pub mod detection;
+pub mod guard;
 pub mod idle_data;
 mod recovery;
 
@@ -106,7 +108,7 @@ pub fn run(name: &str, image: &Path, folder: &Path, runs: usize, stop: &Stop) ->
     match name {
         "recovery" => recovery::run(image, folder, runs, stop),
         other => Err(Error::Unexpected(format!(
-            "no benchmark is called {other}; there are: recovery, detection, idle-data"
+            "no benchmark is called {other}; there are: recovery, detection, idle-data, guard"
         ))),
     }
 }

@@ -165,6 +165,11 @@ impl Expectation {
         }
     }
 
+    /// Whether it is known only some time after it came true.
+    pub(super) fn looks_back(&self) -> bool {
+        matches!(self, Self::LineQuiet(_))
+    }
+
     /// Asks once. `from_line` is where the console is searched from, and moves behind a hit.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::action::Action;
+use super::expect::Expectation;
 use super::format::{Scenario, Step};
 use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
@@ -171,6 +172,10 @@ impl Play {
             seconds.insert(phase.clone(), round(took));
         }
         self.mark = self.mark.max(reached);
+        if step.expect.as_ref().is_some_and(Expectation::looks_back) {
+            // What was waited to be sure is not the next step's time.
+            self.mark = appliance.console.now();
+        }
         if let Some(holds) = step.holds() {
             self.hold(step, holds, appliance, interrupt)?;
             // What comes next does not pay for this time.

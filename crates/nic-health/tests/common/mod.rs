@@ -42,7 +42,7 @@ impl House {
         };
         file("proc/sys/kernel/random/boot_id", "this-boot");
         file("proc/sys/kernel/osrelease", &fs::read_to_string("/proc/sys/kernel/osrelease").unwrap());
-        for folder in ["run/failberry", "run/failberry-nic-health", "usr/share/failberry/hardware"] {
+        for folder in ["run/failberry", "usr/share/failberry/hardware"] {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hardware/drivers");

@@ -261,3 +261,33 @@ fn a_failed_look_is_repeated_and_reported() {
     machine.step(at(6), Event::Observed(Ok(observation(false, Modem::Known(None)))));
     assert_eq!(machine.route_failure(), None);
 }
+
+#[test]
+fn a_wired_line_whose_lease_comes_late_is_taken_as_soon_as_it_is_good() {
+    let mut machine = machine();
+    let mut without = observation(true, session());
+    without.facts.routes.clear();
+    // Before the lease, the watch says of the line what is true of it.
+    machine.step(at(1), says(Line::Wired, State::Down));
+    machine.step(at(1), Event::Observed(Ok(without)));
+    assert_eq!(machine.active(), Some(Line::Cellular));
+    machine.step(at(2), both());
+    machine.step(at(2), says(Line::Wired, State::Unknown));
+    machine.step(at(2), both());
+    assert_eq!(machine.active(), Some(Line::Cellular));
+    machine.step(at(3), says(Line::Wired, State::Up));
+    machine.step(at(3), both());
+    assert_eq!(machine.active(), Some(Line::Wired));
+}
+
+#[test]
+fn a_cut_lets_the_metered_line_s_connections_go_in_every_mode() {
+    let backup = Settings { mode: Mode::Backup, ..Settings::gateway("eth0") };
+    let mut machine = Machine::new(backup);
+    machine.step(at(1), both());
+    machine.step(at(1), Event::Changed(Ok(())));
+    machine.cut(at(50));
+    assert!(machine.next_look() <= at(50));
+    machine.step(at(50), both());
+    assert_eq!(machine.step(at(50), Event::Changed(Ok(()))), [Action::Forget(Line::Cellular)]);
+}

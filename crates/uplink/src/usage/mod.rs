@@ -115,6 +115,11 @@ impl Usage {
         speak
     }
 
+    /// Whether the line is to be cut off.
+    pub fn cut(&self) -> bool {
+        self.account.cut()
+    }
+
     fn look(&mut self, now: Monotonic) {
         // Farewells first: what is gone from them is gone from the list.
         let counters = self.farewells.take().and_then(|gone| Ok((gone, self.kernel.all_counters()?)));

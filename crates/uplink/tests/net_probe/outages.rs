@@ -35,8 +35,12 @@ fn a_part_that_fails_is_named() {
         ("tls", "tcp dport 443 drop"),
         ("ipv6", "meta nfproto ipv6 drop"),
         ("ipv4", "meta nfproto ipv4 drop"),
+        ("regions", "meta nfproto ipv4 ip daddr != 192.0.2.3 drop"),
     ] {
         world.fault(rule);
+        if part == "regions" {
+            world.fault("ip6 daddr { 2001:db8:1::1, 2001:db8:1::2 } drop");
+        }
         let took = world.until("partial", Some(part));
         assert!(took <= PARTIAL + SLACK, "{part}: {took:?}");
         let conditions = world.snapshot().unwrap()["conditions"].clone();

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::super::cost;
 use super::world::World;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 
 /// How often is looked: far finer than what is measured.
 const LOOK: Duration = Duration::from_millis(5);
-/// `USER_HZ`, the same on every Linux of ours.
-const TICKS: f64 = 100.0;
 
 /// A process that watches; it ends with the value.
 #[derive(Debug)]
@@ -98,23 +97,14 @@ impl Watcher {
         alarms
     }
 
-    /// Seconds of a core used so far, by it and by what it started and waited for.
+    /// Seconds of a core used so far.
     pub(in crate::bench) fn cpu(&self) -> Result<f64> {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let text = std::fs::read_to_string(&path).context(format!("read {path}"))?;
-        // After the name in brackets: utime, stime, cutime, cstime are fields 14 to 17 (proc_pid_stat(5)).
-        let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(4));
-        let ticks = fields.map(|fields| fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>());
-        ticks.map(|ticks| ticks / TICKS).ok_or_else(|| Error::Unexpected(format!("{path}: {text}")))
+        cost::cpu(self.child.id())
     }
 
-    /// Memory that is its own, and its share of what it shares, in KiB.
+    /// KiB.
     pub(in crate::bench) fn pss(&self) -> Result<u64> {
-        let path = format!("/proc/{}/smaps_rollup", self.child.id());
-        let text = std::fs::read_to_string(&path).context(format!("read {path}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-            .ok_or_else(|| Error::Unexpected(format!("{path}: no Pss")))
+        cost::pss(self.child.id())
     }
 }
 
