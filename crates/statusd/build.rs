@@ -11,7 +11,8 @@ fn main() {
     let entries = fs::read_dir(&folder).expect("docs/conditions is in the repository");
     let mut pages: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    pages.sort();
+    // By id, as they are searched: with the suffix `a-b.md` would come before `a.md`.
+    pages.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
     let mut code =
         String::from("/// Id and text of each page, by id.\npub(crate) const PAGES: &[(&str, &str)] = &[\n");
     for page in &pages {

@@ -5,7 +5,7 @@ use crate::schema::{section, sections};
 use crate::values::{
     Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, FailbackHold, Group, HostPort, Hostname,
     IdleHangup, Imei, InterfaceName, MailAddress, MailServer, MetricPrefix, MinSeverity, Mode, OpenPort,
-    PdpType, Pin, ProbeTarget, Secret, Text, UsbPath, Wait, WebUrl, Who,
+    PdpType, Peer, Pin, ProbeTarget, Secret, Text, UsbPath, Wait, WebUrl, Who,
 };
 
 section! {
@@ -104,6 +104,18 @@ section! {
 }
 
 section! {
+    /// Network cards and the devices next to them.
+    Nics "nics" for ["nic-health"] {
+        /// Devices on the same network, besides the gateways, whose neighbour entries are checked
+        /// regularly.
+        peers "peers": Vec<Peer> = Vec::new(), like "[\"192.168.178.2\"]";
+        /// Mend what is proven wrong: ask the kernel to look again for a neighbour, and bring back a
+        /// card that receives nothing. False: only report it.
+        repair "repair": bool = true, like "true";
+    }
+}
+
+section! {
     /// Who is told when something is wrong, and when it is well again. Several ways may be given.
     Notify "notify" for ["notify"] {
         /// What the messages call this appliance. Not set: its host name.
@@ -156,5 +168,5 @@ section! {
 }
 
 sections! {
-    system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered, notify: Notify, metrics: Metrics
+    system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered, nics: Nics, notify: Notify, metrics: Metrics
 }

@@ -4,6 +4,7 @@
 //! Every exchange has a deadline. Facts are plain values, so that planners can be tested without a
 //! kernel; the wire format is that of `netlink-packet-route`.
 
+mod cards;
 mod connection;
 mod conntrack;
 mod counters;
@@ -11,12 +12,15 @@ mod decode;
 mod encode;
 mod generation;
 mod monitor;
+mod neighbours;
 
+pub use cards::{Belongings, Card};
 pub use connection::Connection;
 pub use conntrack::{count_connections, forget_connections};
 pub use counters::{Counters, Farewells};
 pub use generation::firewall_generation;
 pub use monitor::Monitor;
+pub use neighbours::{HardwareAddress, Neighbour, NeighbourChange, NeighbourMonitor, Nud};
 
 use std::fmt;
 use std::net::IpAddr;

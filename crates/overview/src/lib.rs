@@ -22,6 +22,7 @@ pub const DAEMONS: &[&str] = &[
     "hub-reset",
     "uplink",
     "netguard",
+    "nic-health",
     "notify",
     "pinghttpserver",
     "statusd",

@@ -39,6 +39,9 @@ pub fn meaning(daemon: &str, state: &str) -> &'static str {
         ("notify", "silent") => "nobody is configured to be told: see [notify] in failberry.toml",
         ("netguard", "applied") => "the packet filter is in force; checked again and again",
         ("netguard", "failed") => "the packet filter could not be set; trying again",
+        ("nic-health", "watching") => "neighbour entries and network cards are watched",
+        ("nic-health", "repairing") => "mending a neighbour entry or a network card",
+        ("nic-health", "blind") => "a right is missing: see what is wrong below",
         ("pinghttpserver", "serving") => "answering health checks",
         ("statusd", "serving") => "showing this status",
         ("config-import", "imported") => "failberry.toml on the card is in force",
@@ -67,6 +70,10 @@ pub fn facts(document: &Document) -> Vec<(&'static str, String)> {
                 ("repairs", text(fields, &["repairs"]).filter(|n| n != "0")),
             ]
         }
+        "nic-health" => vec![
+            ("neighbours", text(fields, &["neighbours", "entries"])),
+            ("mended", text(fields, &["neighbours", "repaired"]).filter(|n| n != "0")),
+        ],
         "pinghttpserver" => {
             vec![("port", text(fields, &["port"])), ("requests", text(fields, &["requests"]))]
         }

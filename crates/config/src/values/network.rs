@@ -51,6 +51,29 @@ impl TextValue for Hostname {
     }
 }
 
+/// The address of a device on the same network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+impl TextValue for Peer {
+    const FORM: &'static str = "192.168.178.2";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let address: Option<IpAddr> = text.parse().ok();
+        let host = address.filter(|a| !a.is_unspecified() && !a.is_multicast() && !a.is_loopback());
+        host.map(Self).ok_or_else(|| {
+            Fault::new(
+                "not the address of a device",
+                format!("write it as \"{}\", without a prefix", Self::FORM),
+            )
+        })
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 /// Who decides which line is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

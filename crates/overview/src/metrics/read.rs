@@ -17,6 +17,15 @@ pub(super) fn daemon(all: &mut Families, document: &Document) {
             let help = "Rules and sysctls that were found changed and put right.";
             all.counter("failberry_firewall_repairs_total", help, &[], number(&fields, "/repairs"));
         }
+        "nic-health" => {
+            let help = "Neighbour entries that were wrong and mended.";
+            all.counter(
+                "failberry_neighbour_repairs_total",
+                help,
+                &[],
+                number(&fields, "/neighbours/repaired"),
+            );
+        }
         "hub-reset" => {
             let help = "Reboots of the last resort within a day.";
             all.gauge("failberry_reboots_last_day", help, &[], number(&fields, "/rungs/reboot/today"));
