@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sysio::Monotonic;
 
-use crate::pace::{LOSS_NEEDS, LOSS_SUSTAINED};
+use crate::pace::{LOSS_NEEDS, LOSS_SUSTAINED, LOSSES_SPREAD};
 use crate::track::percent;
 
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ impl Loss {
         }
         let lost = || counted().filter(|shot| shot.lost);
         let ends = lost().next().zip(lost().next_back());
-        let sustained = ends.is_some_and(|(first, last)| last.at.since(first.at) >= LOSS_SUSTAINED);
+        let sustained = ends.is_some_and(|(first, last)| last.at.since(first.at) >= LOSSES_SPREAD);
         Some(percent(if sustained { lost().count() } else { 0 }, total))
     }
 }

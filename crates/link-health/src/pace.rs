@@ -101,6 +101,8 @@ pub(crate) const LOSSY_UNTIL: f64 = 12.0;
 pub(crate) const LOSS_NEEDS: usize = 20;
 /// A window not spanned by probes for this long is no sustained loss.
 pub(crate) const LOSS_SUSTAINED: Duration = secs(10);
+/// From the first loss to the last: a family or a kind that dies is known by its name before that.
+pub(crate) const LOSSES_SPREAD: Duration = secs(5);
 /// A probe's result is missing this long after its timeout: the prober forgot it.
 pub(crate) const GRACE: Duration = ms(100);
 /// Late answers are waited for this long.
