@@ -4,6 +4,7 @@
 //! with a shell. So `netguard` does not only apply them at boot, it looks every ten seconds, puts
 //! right what is ours, leaves alone what is not, and says that it had to.
 
+pub mod cli;
 mod driver;
 mod machine;
 mod policy;
