@@ -1,14 +1,10 @@
 //! Read, plan, apply: only the difference, and back again when it goes wrong half way.
 
 use crate::machine::{Finding, Findings};
-use ruleset::{Family, Loaded, Policy, Ruleset, Sysctl, Unless, desired, plan, sysctls};
+use crate::sysctl::{NOT_TOUCHED, forwards, respected};
+use ruleset::{Family, Loaded, Policy, Ruleset, Sysctl, desired, plan, sysctls};
 use std::collections::BTreeMap;
 use std::io;
-
-/// What makes a router of this host, and the packet filter that has to be there first: without it the
-/// carrier's side could reach into the LAN.
-const FORWARDING: [(&str, Family); 2] =
-    [("net/ipv4/ip_forward", Family::V4), ("net/ipv6/conf/all/forwarding", Family::V6)];
 
 /// The packet filter of one network namespace.
 pub trait Firewall {
@@ -67,23 +63,24 @@ impl<F, S> Driver<F, S> {
 impl<F: Firewall, S: Settings> Driver<F, S> {
     /// Looks at everything and puts right what differs. Rules come before forwarding is switched on.
     pub fn check(&mut self, policy: &Policy) -> Findings {
-        let mut findings = Findings::default();
-        for family in Family::BOTH {
-            let want = desired(policy, family);
-            let finding = self.firewall(family, &want).unwrap_or_else(Finding::Failed);
-            findings.firewall.insert(family, (finding, want.rules()));
-        }
+        let mut findings = Findings { firewall: self.check_firewall(policy), ..Findings::default() };
         for sysctl in sysctls(policy) {
-            let guard = FORWARDING.iter().find(|(path, _)| sysctl.path == *path).map(|(_, family)| family);
-            let open = guard.is_some_and(|family| matches!(findings.firewall[family].0, Finding::Failed(_)));
-            let finding = if open {
-                Finding::Failed("not touched: the packet filter is not in place".to_owned())
-            } else {
-                self.setting(&sysctl)
-            };
+            let guard = forwards(&sysctl.path);
+            let open = guard.is_some_and(|family| matches!(findings.firewall[&family].0, Finding::Failed(_)));
+            let finding = if open { Finding::Failed(NOT_TOUCHED.to_owned()) } else { self.setting(&sysctl) };
             findings.settings.insert(sysctl.path, finding);
         }
         findings
+    }
+
+    /// Looks at the packet filter and puts right what differs.
+    pub fn check_firewall(&mut self, policy: &Policy) -> BTreeMap<Family, (Finding, usize)> {
+        let mut look = |family| {
+            let want = desired(policy, family);
+            let finding = self.firewall(family, &want).unwrap_or_else(Finding::Failed);
+            (family, (finding, want.rules()))
+        };
+        Family::BOTH.into_iter().map(&mut look).collect()
     }
 
     fn firewall(&mut self, family: Family, want: &Ruleset) -> Result<Finding, String> {
@@ -142,8 +139,7 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Finding::Absent,
             Err(e) => return Finding::Failed(format!("read {path}: {e}")),
         };
-        let respected = matches!(sysctl.unless, Unless::Is(chosen) if chosen == value);
-        if value == sysctl.value || respected {
+        if value == sysctl.value || respected(sysctl, &value) {
             return Finding::Same;
         }
         match self.settings.write(path, sysctl.value) {

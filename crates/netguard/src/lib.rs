@@ -10,12 +10,14 @@ mod machine;
 mod policy;
 mod ports;
 mod status;
+mod sysctl;
 mod word;
 
 pub use driver::{Driver, Firewall, Settings};
 pub use machine::{Event, Finding, Findings, Machine};
 pub use policy::load_policy;
 pub use ports::{Iptables, ProcSys, on_link_networks};
+pub use sysctl::{Action, Event as SettingEvent, Keeper, Seen, Watch};
 
 use daemonkit::{Daemon, Interest};
 use ruleset::Policy;
@@ -30,6 +32,7 @@ const ACCOUNTANT: &str = "uplink";
 pub struct Netguard {
     policy: Policy,
     machine: Machine,
+    keeper: Keeper,
     driver: Driver<Iptables, ProcSys>,
     root: Root,
     boot_id: Option<String>,
@@ -42,7 +45,14 @@ impl Netguard {
         let boot_id = snapshot::boot_id(root)
             .inspect_err(|error| log::warn!("read the boot id: {error}; the quota is not watched"))
             .ok();
-        Self { policy, machine: Machine::default(), driver, root: root.clone(), boot_id }
+        Self {
+            policy,
+            machine: Machine::default(),
+            keeper: Keeper::default(),
+            driver,
+            root: root.clone(),
+            boot_id,
+        }
     }
 
     /// Takes `uplink`'s word; whether it says something new.
@@ -60,8 +70,14 @@ impl Netguard {
         policy.management_networks.extend(on_link_networks(&policy.lan));
         policy.management_networks.sort_unstable();
         policy.management_networks.dedup();
-        let findings = self.driver.check(&policy);
+        let findings = Findings { firewall: self.driver.check_firewall(&policy), ..Findings::default() };
         self.machine.step(now, Event::Checked { policy, findings });
+    }
+
+    fn keep_settings(&mut self, now: Monotonic) {
+        let (machine, settings) = (&self.machine, &mut self.driver.settings);
+        let filtered = |family| machine.in_place(family);
+        self.keeper.turn(now, settings, ruleset::sysctls(&self.policy), filtered, |_, _, _| String::new());
     }
 }
 
@@ -75,8 +91,14 @@ impl Daemon for Netguard {
     fn handle(&mut self, now: Monotonic, event: daemonkit::Event) -> Result<(), Infallible> {
         match event {
             daemonkit::Event::Start | daemonkit::Event::Deadline => {
-                self.listen(now);
-                self.check(now);
+                if now >= self.machine.next_check() {
+                    self.listen(now);
+                    self.check(now);
+                }
+                // After the packet filter: forwarding waits for it.
+                if now >= self.keeper.watch.next_look() {
+                    self.keep_settings(now);
+                }
             }
             daemonkit::Event::SnapshotChanged(_) if self.listen(now) => self.check(now),
             _ => {}
@@ -85,11 +107,11 @@ impl Daemon for Netguard {
     }
 
     fn deadline(&self) -> Option<Monotonic> {
-        Some(self.machine.next_check())
+        Some(self.machine.next_check().min(self.keeper.watch.next_look()))
     }
 
     fn report(&self, now: Monotonic) -> snapshot::Report {
-        status::report(&self.machine, &self.policy, now)
+        status::report(&self.machine, &self.keeper.watch, &self.policy, now)
     }
 
     fn follows(&self) -> &[&str] {

@@ -62,9 +62,7 @@ pub struct Machine {
     policy: Option<Policy>,
     last: Findings,
     right: BTreeSet<Family>,
-    right_settings: BTreeSet<String>,
     repaired_firewall: Option<Repair>,
-    repaired_settings: Option<Repair>,
 }
 
 impl Machine {
@@ -78,7 +76,6 @@ impl Machine {
         let Event::Checked { policy, findings } = event;
         let same_policy = self.policy.as_ref() == Some(&policy);
         self.judge_firewall(now, same_policy, &findings);
-        self.judge_settings(now, &findings);
         let failed = findings.firewall.values().any(|(finding, _)| matches!(finding, Finding::Failed(_)));
         self.next_check = now + if failed { RETRY } else { PERIOD };
         self.policy = Some(policy);
@@ -98,18 +95,6 @@ impl Machine {
         }
     }
 
-    fn judge_settings(&mut self, now: Monotonic, findings: &Findings) {
-        for (path, finding) in &findings.settings {
-            if *finding == Finding::Changed && self.right_settings.contains(path) {
-                note(&mut self.repaired_settings, now, path.clone());
-            }
-            match finding {
-                Finding::Same | Finding::Changed => self.right_settings.insert(path.clone()),
-                Finding::Absent | Finding::Failed(_) => self.right_settings.remove(path),
-            };
-        }
-    }
-
     pub(crate) fn last(&self) -> &Findings {
         &self.last
     }
@@ -119,16 +104,17 @@ impl Machine {
         Family::BOTH.iter().all(|family| self.right.contains(family))
     }
 
+    /// Whether this family's packet filter was in place at the last look.
+    pub(crate) fn in_place(&self, family: Family) -> bool {
+        self.right.contains(&family)
+    }
+
     pub(crate) fn repairs(&self) -> u64 {
-        [&self.repaired_firewall, &self.repaired_settings].into_iter().flatten().map(|r| r.count).sum()
+        self.repaired_firewall.as_ref().map_or(0, |r| r.count)
     }
 
     pub(crate) fn recent_firewall_repair(&self, now: Monotonic) -> Option<&Repair> {
         self.repaired_firewall.as_ref().filter(|r| now.since(r.at) < SHOWN)
-    }
-
-    pub(crate) fn recent_settings_repair(&self, now: Monotonic) -> Option<&Repair> {
-        self.repaired_settings.as_ref().filter(|r| now.since(r.at) < SHOWN)
     }
 }
 
@@ -168,11 +154,10 @@ mod tests {
         let mut machine = Machine::default();
         machine.step(at(1), checked(Finding::Changed, Finding::Changed));
         machine.step(at(11), checked(Finding::Changed, Finding::Changed));
-        assert_eq!(machine.repairs(), 2);
+        assert_eq!(machine.repairs(), 1);
         assert!(machine.recent_firewall_repair(at(12)).is_some());
-        assert_eq!(machine.recent_settings_repair(at(12)).unwrap().what, "net/ipv4/ip_forward");
         assert!(machine.recent_firewall_repair(at(11) + SHOWN).is_none());
-        assert_eq!(machine.repairs(), 2);
+        assert_eq!(machine.repairs(), 1);
     }
 
     #[test]

@@ -1,24 +1,25 @@
 //! What `netguard` says about itself.
 
 use crate::machine::{Finding, Machine};
+use crate::sysctl::{self, Watch};
 use ruleset::{Device, Family, Metered, Policy};
 use serde_json::json;
 use snapshot::{Condition, Report, Severity};
 use sysio::Monotonic;
 
-pub(crate) fn report(machine: &Machine, policy: &Policy, now: Monotonic) -> Report {
+pub(crate) fn report(machine: &Machine, settings: &Watch, policy: &Policy, now: Monotonic) -> Report {
     let last = machine.last();
     let rules = |family| last.firewall.get(&family).map_or(0, |(_, rules)| *rules);
-    let settings = last.settings.values().filter(|f| matches!(f, Finding::Same | Finding::Changed)).count();
     Report::new(if machine.applied() { "applied" } else { "failed" })
         .field("rules", json!({"ipv4": rules(Family::V4), "ipv6": rules(Family::V6)}))
-        .field("sysctls", settings)
-        .field("repairs", machine.repairs())
+        .field("sysctls", settings.right())
+        .field("repairs", machine.repairs() + settings.changes())
         .field("metered", policy.metered.as_ref().map(|metered| json!({"guard": metered.word()})))
         .condition(not_applied(machine))
         .condition(firewall_repaired(machine, now))
-        .condition(not_set(machine))
-        .condition(setting_repaired(machine, now))
+        .condition(sysctl::status::not_set(settings))
+        .condition(sysctl::status::repaired(settings, now))
+        .condition(sysctl::status::fought(settings))
         .condition(hidden_devices(policy))
 }
 
@@ -60,20 +61,4 @@ fn firewall_repaired(machine: &Machine, now: Monotonic) -> Option<Condition> {
     );
     let summary = "another program changed the packet filter";
     Some(Condition::new("firewall-repaired", Severity::Warning, summary, detail))
-}
-
-fn not_set(machine: &Machine) -> Option<Condition> {
-    let why = failures(machine.last().settings.values());
-    let summary = "network settings of the kernel cannot be set";
-    (!why.is_empty()).then(|| Condition::new("sysctl-read-only", Severity::Error, summary, why.join("; ")))
-}
-
-fn setting_repaired(machine: &Machine, now: Monotonic) -> Option<Condition> {
-    let repair = machine.recent_settings_repair(now)?;
-    let detail = format!(
-        "{} was changed by another program and put right; {} repairs since start. Look for it in /etc/sysctl.d and for programs that run `sysctl`",
-        repair.what, repair.count
-    );
-    let summary = "another program changed network settings of the kernel";
-    Some(Condition::new("sysctl-repaired", Severity::Warning, summary, detail))
 }

@@ -1,0 +1,36 @@
+//! What `netguard` says about settings.
+
+use super::Watch;
+use super::watch::Drift;
+use snapshot::{Condition, Severity};
+use sysio::Monotonic;
+
+pub(crate) fn not_set(watch: &Watch) -> Option<Condition> {
+    let why: Vec<&str> = watch.failures().collect();
+    let summary = "network settings of the kernel cannot be set";
+    (!why.is_empty()).then(|| Condition::new("sysctl-read-only", Severity::Error, summary, why.join("; ")))
+}
+
+/// Changes that were put right and are not part of a fight.
+pub(crate) fn repaired(watch: &Watch, now: Monotonic) -> Option<Condition> {
+    let fought: Vec<&Drift> = watch.fights().collect();
+    let drifts: Vec<&Drift> = watch.drifts(now).into_iter().filter(|drift| !fought.contains(drift)).collect();
+    let detail = format!("{}; {} changes since start", told(&drifts), watch.changes());
+    let summary = "another program changed network settings of the kernel";
+    (!drifts.is_empty()).then(|| Condition::new("sysctl-repaired", Severity::Warning, summary, detail))
+}
+
+pub(crate) fn fought(watch: &Watch) -> Option<Condition> {
+    let fought: Vec<&Drift> = watch.fights().collect();
+    let detail = format!(
+        "{}; it is changed again and again, and put right every few seconds only, so in between it is wrong",
+        told(&fought)
+    );
+    let summary = "another program keeps changing network settings of the kernel";
+    (!fought.is_empty()).then(|| Condition::new("sysctl-fight", Severity::Error, summary, detail))
+}
+
+fn told(drifts: &[&Drift]) -> String {
+    let one = |drift: &&Drift| format!("{} was set to {}: {}", drift.path, drift.found, drift.reason);
+    drifts.iter().map(one).collect::<Vec<_>>().join("; ")
+}
