@@ -18,6 +18,11 @@ pub fn load_policy(slice: &Path) -> Policy {
             config::Config::default()
         }
     };
+    of(&config)
+}
+
+/// The policy of a configuration.
+pub(crate) fn of(config: &config::Config) -> Policy {
     Policy { metered: metered(&config.metered), ..policy(&config.network) }
 }
 
