@@ -12,6 +12,7 @@ pub mod marks;
 mod metered;
 mod names;
 mod policy;
+pub mod sysctl;
 mod sysctls;
 
 pub use canonical::canonical_rule;
