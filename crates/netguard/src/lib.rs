@@ -77,7 +77,9 @@ impl Netguard {
     fn keep_settings(&mut self, now: Monotonic) {
         let (machine, settings) = (&self.machine, &mut self.driver.settings);
         let filtered = |family| machine.in_place(family);
-        self.keeper.turn(now, settings, ruleset::sysctls(&self.policy), filtered, |_, _, _| String::new());
+        let explain =
+            |path: &str, found: &str, wanted: &str| sysctl::files::reason(&self.root, path, found, wanted);
+        self.keeper.turn(now, settings, ruleset::sysctls(&self.policy), filtered, explain);
     }
 }
 
