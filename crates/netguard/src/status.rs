@@ -1,6 +1,6 @@
 //! What `netguard` says about itself.
 
-use crate::machine::{Finding, Machine};
+use crate::machine::{Finding, Machine, Repair};
 use crate::sysctl::{self, Watch};
 use ruleset::{Device, Family, Metered, Policy};
 use serde_json::json;
@@ -17,6 +17,8 @@ pub(crate) fn report(machine: &Machine, settings: &Watch, policy: &Policy, now: 
         .field("metered", policy.metered.as_ref().map(|metered| json!({"guard": metered.word()})))
         .condition(not_applied(machine))
         .condition(firewall_repaired(machine, now))
+        .condition(fought(machine))
+        .condition(beside(machine))
         .condition(sysctl::status::not_set(settings))
         .condition(sysctl::status::repaired(settings, now))
         .condition(sysctl::status::fought(settings))
@@ -54,11 +56,43 @@ fn not_applied(machine: &Machine) -> Option<Condition> {
 }
 
 fn firewall_repaired(machine: &Machine, now: Monotonic) -> Option<Condition> {
-    let repair = machine.recent_firewall_repair(now)?;
+    let repair = machine.recent_repair(now).filter(|_| machine.fight().is_none())?;
     let detail = format!(
-        "{} were changed by another program and put right; {} times since start. Rules of your own belong outside the chains FB-*",
-        repair.what, repair.count
+        "{}. Put right; {} times since start. Rules of your own belong outside the chains FB-*",
+        deed(repair),
+        repair.count
     );
     let summary = "another program changed the packet filter";
     Some(Condition::new("firewall-repaired", Severity::Warning, summary, detail))
+}
+
+fn fought(machine: &Machine) -> Option<Condition> {
+    let repair = machine.fight()?;
+    let detail = format!(
+        "{}. The same is done again and again, {} repairs since start; it is put right every few seconds only, so in between it is wrong",
+        deed(repair),
+        repair.count
+    );
+    let summary = "another program keeps changing the packet filter";
+    Some(Condition::new("firewall-fight", Severity::Error, summary, detail))
+}
+
+/// What was done, and by whom.
+fn deed(repair: &Repair) -> String {
+    let by = if repair.by.is_empty() { String::new() } else { format!(", by {}", repair.by.join(" and ")) };
+    let suspects = match &repair.suspects[..] {
+        [] => String::new(),
+        list => format!("; who could have it done: {}", list.join(", ")),
+    };
+    format!("{}{by}{suspects}", repair.what)
+}
+
+fn beside(machine: &Machine) -> Option<Condition> {
+    let list = &machine.last().beside;
+    let detail = format!(
+        "{}. A packet must pass the rules of both; what is only in the legacy tables is not seen by iptables and nft. Move these rules (iptables-legacy-save shows them), then clear them with iptables-legacy -F",
+        list.join("; ")
+    );
+    let summary = "the kernel's legacy tables hold rules beside ours";
+    (!list.is_empty()).then(|| Condition::new("firewall-two-back-ends", Severity::Warning, summary, detail))
 }

@@ -11,12 +11,14 @@ mod decode;
 mod encode;
 mod generation;
 mod monitor;
+mod rules;
 
 pub use connection::Connection;
 pub use conntrack::{count_connections, forget_connections};
 pub use counters::{Counters, Farewells};
-pub use generation::firewall_generation;
+pub use generation::{Commit, firewall_generation};
 pub use monitor::Monitor;
+pub use rules::{Heard, RulesMonitor};
 
 use std::fmt;
 use std::net::IpAddr;
