@@ -3,15 +3,24 @@
 //! Each is a module of its own below `cli`; a new one is a row in [`COMMANDS`].
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
+use config::LoadError;
 use lexopt::Arg;
+use ruleset::Policy;
 use sysio::Root;
+
+mod explain;
 
 /// As it should be, or done.
 pub(crate) const OK: u8 = 0;
 /// Wrong words (sysexits `EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
+/// The configuration cannot be read (sysexits `EX_NOINPUT`).
+pub(crate) const NO_INPUT: u8 = 66;
+/// The configuration is wrong (sysexits `EX_CONFIG`).
+pub(crate) const CONFIG: u8 = 78;
 
 struct Command {
     name: &'static str,
@@ -21,7 +30,8 @@ struct Command {
     run: fn(&Words) -> u8,
 }
 
-const COMMANDS: &[Command] = &[];
+const COMMANDS: &[Command] =
+    &[Command { name: "explain", operands: "KEY [--json]", help: explain::HELP, run: explain::run }];
 
 const HEAD: &str = "\
 usage: netguard [--config FILE] [--root DIR]   the daemon: keep packet filter and settings
@@ -60,6 +70,28 @@ impl Words {
             }
         }
         Ok(parsed)
+    }
+
+    /// The policy that is asked about: of the file that was named, else of the running appliance, else
+    /// that of a fresh one. A file that was named has to be right.
+    pub(crate) fn policy(&self, root: &Root) -> Result<Policy, u8> {
+        let Some(named) = &self.config else {
+            let own = root.path(format!("{}/netguard.toml", config::SLICE_DIR));
+            return Ok(crate::load_policy(&own));
+        };
+        crate::policy::read_policy(Path::new(named)).map_err(|error| match error {
+            LoadError::Read { path, source } => {
+                eprintln!(
+                    "netguard: read {}: {source}; name the configuration with --config FILE",
+                    path.display()
+                );
+                NO_INPUT
+            }
+            wrong @ LoadError::Invalid { .. } => {
+                eprintln!("{wrong}");
+                CONFIG
+            }
+        })
     }
 }
 

@@ -106,9 +106,8 @@ impl OwnFiles {
         let copy = self.copy(candidate.family);
         let kept = match candidate.rules {
             Some(_) => file::write_atomic(&copy, &candidate.text, PRIVATE),
-            None => std::fs::remove_file(&copy).or_else(|e| {
-                if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) }
-            }),
+            None => std::fs::remove_file(&copy)
+                .or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) }),
         };
         if let Err(error) = kept {
             log::warn!("keep {}: {error}; a restart forgets these rules if the file breaks", copy.display());
@@ -123,7 +122,11 @@ impl OwnFiles {
         let line = input.and_then(|input| refused_line(error, input));
         let Some(line) = line.and_then(|line| rules.line_of(line)) else { return false };
         let path = self.path(candidate.family);
-        self.judge(candidate.family, candidate.print, Some(format!("{} line {line}: {error}", path.display())));
+        self.judge(
+            candidate.family,
+            candidate.print,
+            Some(format!("{} line {line}: {error}", path.display())),
+        );
         true
     }
 
@@ -188,7 +191,12 @@ mod tests {
         fs::write(files.path(Family::V4), "*filter\n\n-A INPUT -s\n-X\nCOMMIT\n").unwrap();
         assert_eq!(files.changed(), []);
         let problem = files.problems()[0].to_owned();
-        assert!(problem.ends_with("rules.v4 line 4: `-X` is not understood: rules are written as -A CHAIN …, in their order"), "{problem}");
+        assert!(
+            problem.ends_with(
+                "rules.v4 line 4: `-X` is not understood: rules are written as -A CHAIN …, in their order"
+            ),
+            "{problem}"
+        );
         let restarted = OwnFiles::new(&files.root);
         assert_eq!(restarted.in_force().get(&Family::V4), candidates[0].rules.as_ref());
         // Taken away: so are the rules.
@@ -208,7 +216,11 @@ mod tests {
         // The fault of another line is not the file's.
         assert!(!files.refuse(&candidate, "line 3: RULE_APPEND failed", Some(input)));
         assert_eq!(files.changed().len(), 1);
-        assert!(files.refuse(&candidate, "iptables-restore v1.8.11: \nline 4: RULE_APPEND failed", Some(input)));
+        assert!(files.refuse(
+            &candidate,
+            "iptables-restore v1.8.11: \nline 4: RULE_APPEND failed",
+            Some(input)
+        ));
         assert!(files.problems()[0].contains("rules.v6 line 3: "), "{:?}", files.problems());
         assert_eq!(files.changed(), []);
     }

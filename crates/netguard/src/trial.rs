@@ -11,7 +11,10 @@ const TOLD: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     /// In force until then; this was before.
-    Waiting { until: Monotonic, before: Box<Policy> },
+    Waiting {
+        until: Monotonic,
+        before: Box<Policy>,
+    },
     Confirmed,
     RolledBack,
     Refused(String),

@@ -15,6 +15,7 @@ mod names;
 mod open;
 mod own;
 mod policy;
+pub mod sysctl;
 mod sysctls;
 
 pub use canonical::canonical_rule;

@@ -3,6 +3,7 @@
 //! Read, decide, write: [`Watch`] decides, [`Keeper`] reads and writes. /proc gives no events, so
 //! everything declared is read every second: some twenty files that are not on a disk.
 
+pub(crate) mod files;
 mod keeper;
 pub(crate) mod status;
 mod watch;
