@@ -2,7 +2,7 @@
 
 mod rules;
 
-pub use rules::Rules;
+use rules::Rules;
 pub(crate) use rules::name as family_name;
 
 use crate::machine::{Finding, Findings};

@@ -64,7 +64,7 @@ impl Netguard {
             .ok();
         let monitor = RulesMonitor::open()
             .inspect_err(|error| {
-                log::warn!("{error}; changes of the packet filter are looked for every second")
+                log::warn!("{error}; changes of the packet filter are looked for every second");
             })
             .ok();
         let own = OwnFiles::new(root);

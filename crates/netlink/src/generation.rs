@@ -25,7 +25,7 @@ const NFGENMSG: usize = 4;
 const NFT_MSG_NEWGEN: u16 = NFNL_SUBSYS_NFTABLES | 15;
 const NFT_MSG_GETGEN: u16 = NFNL_SUBSYS_NFTABLES | 16;
 const NFTA_GEN_ID: u16 = 1;
-/// Who made it: `current` of the commit (`nf_tables_fill_gen_info` in nf_tables_api.c).
+/// Who made it: `current` of the commit (`nf_tables_fill_gen_info` in the kernel's `nf_tables_api.c`).
 const NFTA_GEN_PROC_PID: u16 = 2;
 const NFTA_GEN_PROC_NAME: u16 = 3;
 /// Length and type of an attribute, then the number.
