@@ -11,6 +11,7 @@ use lexopt::Arg;
 use ruleset::Policy;
 use sysio::Root;
 
+mod check;
 mod explain;
 
 /// As it should be, or done.
@@ -30,8 +31,10 @@ struct Command {
     run: fn(&Words) -> u8,
 }
 
-const COMMANDS: &[Command] =
-    &[Command { name: "explain", operands: "KEY [--json]", help: explain::HELP, run: explain::run }];
+const COMMANDS: &[Command] = &[
+    Command { name: "check", operands: "[--json] [--config FILE]", help: check::HELP, run: check::run },
+    Command { name: "explain", operands: "KEY [--json]", help: explain::HELP, run: explain::run },
+];
 
 const HEAD: &str = "\
 usage: netguard [--config FILE] [--root DIR]   the daemon: keep packet filter and settings

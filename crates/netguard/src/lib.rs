@@ -74,7 +74,7 @@ impl Netguard {
     /// Takes `uplink`'s word; whether it says something new.
     fn listen(&mut self, now: Monotonic) -> bool {
         let (Some(metered), Some(boot_id)) = (&mut self.policy.metered, &self.boot_id) else { return false };
-        let word = word::guard(&snapshot::read(&self.root, ACCOUNTANT, boot_id, now));
+        let word = guard(&self.root, boot_id, now);
         let Some(guard) = word.filter(|guard| *guard != metered.guard) else { return false };
         metered.guard = guard;
         log::info!("the metered line is {}", metered.word());
@@ -82,11 +82,7 @@ impl Netguard {
     }
 
     fn check(&mut self, now: Monotonic) {
-        let mut policy = self.policy.clone();
-        policy.management_networks.extend(on_link_networks(&policy.lan));
-        policy.management_networks.sort_unstable();
-        policy.management_networks.dedup();
-        policy.lan_networks = lan_networks(&policy.lan);
+        let policy = with_addresses(&self.policy);
         let findings = self.driver.look_at_firewall(&policy);
         for change in &findings.changes {
             log::warn!("somebody {change}; put right");
@@ -124,6 +120,21 @@ impl Netguard {
             |path: &str, found: &str, wanted: &str| sysctl::files::reason(&self.root, path, found, wanted);
         self.keeper.turn(now, settings, ruleset::sysctls(&self.policy), filtered, explain);
     }
+}
+
+/// A policy with what only the running interfaces know.
+pub(crate) fn with_addresses(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    policy.management_networks.extend(on_link_networks(&policy.lan));
+    policy.management_networks.sort_unstable();
+    policy.management_networks.dedup();
+    policy.lan_networks = lan_networks(&policy.lan);
+    policy
+}
+
+/// What `uplink` last said about the quota, for a policy that asks.
+pub(crate) fn guard(root: &Root, boot_id: &str, now: Monotonic) -> Option<ruleset::Guard> {
+    word::guard(&snapshot::read(root, ACCOUNTANT, boot_id, now))
 }
 
 impl Daemon for Netguard {

@@ -5,10 +5,32 @@ use super::watch::Drift;
 use snapshot::{Condition, Severity};
 use sysio::Monotonic;
 
+/// So many failures are told in full; the others have the same cause, nearly always.
+const TOLD: usize = 3;
+
 pub(crate) fn not_set(watch: &Watch) -> Option<Condition> {
-    let why: Vec<&str> = watch.failures().collect();
+    let mut why: Vec<&str> = watch.failures().collect();
+    // Forwarding is what the house misses first.
+    why.sort_by_key(|why| !why.contains("forward"));
+    let more = match why.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let detail = format!("{}{more}{}", why[..why.len().min(TOLD)].join("; "), cure(&why));
     let summary = "network settings of the kernel cannot be set";
-    (!why.is_empty()).then(|| Condition::new("sysctl-read-only", Severity::Error, summary, why.join("; ")))
+    (!why.is_empty()).then(|| Condition::new("sysctl-read-only", Severity::Error, summary, detail))
+}
+
+/// What to do about the system's words.
+fn cure(why: &[&str]) -> &'static str {
+    let says = |words: &str| why.iter().any(|why| why.contains(words));
+    if says("Read-only file system") {
+        "; /proc/sys is mounted read-only, as in a container: set them on the host, or make it writable"
+    } else if says("Permission denied") || says("Operation not permitted") {
+        "; writing them takes root with CAP_NET_ADMIN in this network namespace"
+    } else {
+        ""
+    }
 }
 
 /// Changes that were put right and are not part of a fight.

@@ -169,7 +169,7 @@ fn whole_file(files: &Files, file: &File, of_key: &[&Entry], found: &mut Vec<Def
     if let Some(stronger) = files.hidden_by(file) {
         let words = format!("has no effect: {} has the same name and is read instead", stronger.path());
         found.push(at(Problem::Shadowed, file, None, words));
-    } else if file.folder != Folder::Main && !file.name.ends_with(".conf") {
+    } else if file.folder != Folder::Main && !file.is_conf() {
         found.push(at(Problem::NotRead, file, None, "has no effect: its name does not end with .conf"));
     } else if file.name.starts_with('.') {
         found.push(at(
