@@ -56,3 +56,42 @@ fn told(drifts: &[&Drift]) -> String {
     let one = |drift: &&Drift| format!("{} was set to {}: {}", drift.path, drift.found, drift.reason);
     drifts.iter().map(one).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sysctl::{Event, Seen};
+    use ruleset::{Sysctl, Unless};
+    use std::path::Path;
+
+    fn looked(watch: &mut Watch, second: u64, seen: &[(&str, Seen)]) {
+        let one = |(path, seen): &(&str, Seen)| {
+            (Sysctl { path: (*path).to_owned(), value: "1", unless: Unless::Never }, seen.clone())
+        };
+        watch.step(Monotonic::from_secs(second), Event::Looked(seen.iter().map(one).collect()));
+    }
+
+    #[test]
+    fn forwarding_is_told_first_the_cure_last_and_the_rest_is_counted() {
+        let mut watch = Watch::default();
+        let refused = |path: &str| Seen::Blocked(format!("set {path}: Read-only file system (os error 30)"));
+        let paths = ["net/a", "net/b", "net/c", "net/ipv4/ip_forward"];
+        looked(&mut watch, 1, &paths.map(|path| (path, refused(path))));
+        let condition = not_set(&watch).unwrap();
+        assert!(condition.detail.starts_with("set net/ipv4/ip_forward: Read-only"), "{}", condition.detail);
+        assert!(
+            condition.detail.contains("; and 1 more; /proc/sys is mounted read-only"),
+            "{}",
+            condition.detail
+        );
+    }
+
+    #[test]
+    fn every_condition_has_a_page() {
+        for id in ["sysctl-read-only", "sysctl-repaired", "sysctl-fight"] {
+            let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/conditions/{id}.md"));
+            let text = std::fs::read_to_string(&page).expect(id);
+            assert!(text.starts_with(&format!("# {id}\n")), "{id}");
+        }
+    }
+}
