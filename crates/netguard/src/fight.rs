@@ -4,6 +4,7 @@
 //! is the same change again and again; a person who edits this and that is none.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use sysio::Monotonic;
 
@@ -20,7 +21,8 @@ const REMEMBERED: usize = 512;
 
 #[derive(Debug, Default)]
 pub(crate) struct Fight {
-    seen: BTreeMap<String, VecDeque<Monotonic>>,
+    /// By what was done, all of it in one number: flushing a chain is a hundred lines.
+    seen: BTreeMap<u64, VecDeque<Monotonic>>,
     /// The last change, while it lasts.
     last: Option<Monotonic>,
 }
@@ -32,25 +34,29 @@ impl Fight {
             times.retain(|at| now.since(*at) < WINDOW);
             !times.is_empty()
         });
-        let mut again = false;
-        for change in changes {
-            if self.seen.len() >= REMEMBERED && !self.seen.contains_key(change) {
-                continue;
-            }
-            let times = self.seen.entry(change.clone()).or_default();
-            times.push_back(now);
-            // More than that says no more.
-            if times.len() > CHANGES {
-                times.pop_front();
-            }
-            again |= times.len() >= CHANGES;
-        }
+        let again = !changes.is_empty() && self.again(now, changes);
         match self.last {
             Some(last) if changes.is_empty() && now.since(last) >= CALM => self.last = None,
             Some(_) if !changes.is_empty() => self.last = Some(now),
             None if again => self.last = Some(now),
             _ => {}
         }
+    }
+
+    fn again(&mut self, now: Monotonic, changes: &[String]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        changes.hash(&mut hasher);
+        let deed = hasher.finish();
+        if self.seen.len() >= REMEMBERED && !self.seen.contains_key(&deed) {
+            return false;
+        }
+        let times = self.seen.entry(deed).or_default();
+        times.push_back(now);
+        // More than that says no more.
+        if times.len() > CHANGES {
+            times.pop_front();
+        }
+        times.len() >= CHANGES
     }
 
     pub(crate) fn is_on(&self) -> bool {

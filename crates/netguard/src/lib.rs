@@ -7,12 +7,15 @@
 pub mod cli;
 mod driver;
 mod fight;
+mod filter;
 mod machine;
+mod own_files;
 mod policy;
 mod ports;
 mod status;
 mod suspects;
 mod sysctl;
+mod trial;
 mod word;
 
 pub use driver::{Driver, Firewall, Settings};
@@ -22,23 +25,27 @@ pub use ports::{Iptables, ProcSys, lan_networks, on_link_networks};
 pub use sysctl::{Action, Event as SettingEvent, Keeper, Seen, Watch};
 
 use daemonkit::{Daemon, Interest};
+use filter::Networks;
 use netlink::RulesMonitor;
+use own_files::OwnFiles;
 use ruleset::Policy;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 use sysio::{Monotonic, Root};
+use trial::Trial;
 
 /// The daemon that counts what the metered line carries.
 const ACCOUNTANT: &str = "uplink";
 /// The token of the packet filter's events.
 const EVENTS: usize = 0;
-/// So many processes are asked for their parents: a program that loads a hundred rules is one.
-const WRITERS: usize = 4;
 
 /// The daemon: machine and driver in the loop.
 #[derive(Debug)]
 pub struct Netguard {
     policy: Policy,
+    own: OwnFiles,
+    trial: Trial,
+    networks: Networks,
     machine: Machine,
     keeper: Keeper,
     driver: Driver<Iptables, ProcSys>,
@@ -60,8 +67,12 @@ impl Netguard {
                 log::warn!("{error}; changes of the packet filter are looked for every second")
             })
             .ok();
+        let own = OwnFiles::new(root);
         Self {
-            policy,
+            policy: Policy { own: own.in_force(), ..policy },
+            own,
+            trial: Trial::default(),
+            networks: Networks::default(),
             machine: Machine::default(),
             keeper: Keeper::default(),
             driver,
@@ -77,40 +88,12 @@ impl Netguard {
         let word = guard(&self.root, boot_id, now);
         let Some(guard) = word.filter(|guard| *guard != metered.guard) else { return false };
         metered.guard = guard;
+        if let Some(metered) = self.trial.before().and_then(|policy| policy.metered.as_mut()) {
+            metered.guard = guard;
+        }
+        let Some(metered) = &self.policy.metered else { return false };
         log::info!("the metered line is {}", metered.word());
         true
-    }
-
-    fn check(&mut self, now: Monotonic) {
-        let policy = with_addresses(&self.policy);
-        let findings = self.driver.look_at_firewall(&policy);
-        for change in &findings.changes {
-            log::warn!("somebody {change}; put right");
-        }
-        if self.machine.step(now, Event::Checked { policy, findings }) {
-            self.machine.step(now, Event::Suspects(suspects::running(&self.root)));
-        }
-    }
-
-    /// What others did to the packet filter; our own changes are no news.
-    fn hear(&mut self, now: Monotonic) {
-        let Some(monitor) = &mut self.monitor else { return };
-        let heard = match monitor.drain() {
-            Ok(heard) => heard,
-            Err(error) => {
-                log::warn!("{error}; changes of the packet filter are looked for every second");
-                self.monitor = None;
-                return;
-            }
-        };
-        let others = heard.commits.into_iter().filter(|commit| !self.driver.is_own(commit.generation));
-        let others: Vec<_> = others.collect();
-        if others.is_empty() && !heard.lost {
-            return;
-        }
-        let named = others.into_iter().filter_map(|commit| commit.by).take(WRITERS);
-        let by = named.map(|(pid, name)| suspects::described(&self.root, pid, &name)).collect();
-        self.machine.step(now, Event::Stirred { by });
     }
 
     fn keep_settings(&mut self, now: Monotonic) {
@@ -120,16 +103,6 @@ impl Netguard {
             |path: &str, found: &str, wanted: &str| sysctl::files::reason(&self.root, path, found, wanted);
         self.keeper.turn(now, settings, ruleset::sysctls(&self.policy), filtered, explain);
     }
-}
-
-/// A policy with what only the running interfaces know.
-pub(crate) fn with_addresses(policy: &Policy) -> Policy {
-    let mut policy = policy.clone();
-    policy.management_networks.extend(on_link_networks(&policy.lan));
-    policy.management_networks.sort_unstable();
-    policy.management_networks.dedup();
-    policy.lan_networks = lan_networks(&policy.lan);
-    policy
 }
 
 /// What `uplink` last said about the quota, for a policy that asks.
@@ -147,6 +120,7 @@ impl Daemon for Netguard {
     fn handle(&mut self, now: Monotonic, event: daemonkit::Event) -> Result<(), Infallible> {
         match event {
             daemonkit::Event::Start | daemonkit::Event::Deadline => {
+                self.end_trial(now);
                 if now >= self.machine.next_check() {
                     self.listen(now);
                     self.check(now);
@@ -157,6 +131,10 @@ impl Daemon for Netguard {
                 }
             }
             daemonkit::Event::Ready { token: EVENTS, .. } => self.hear(now),
+            daemonkit::Event::Request(name) if name == filter::CONFIRM => self.confirm(now),
+            daemonkit::Event::RequestWith { name, content } if name == filter::APPLY => {
+                self.begin_trial(now, &content)
+            }
             daemonkit::Event::SnapshotChanged(_) if self.listen(now) => self.check(now),
             _ => {}
         }
@@ -164,11 +142,13 @@ impl Daemon for Netguard {
     }
 
     fn deadline(&self) -> Option<Monotonic> {
-        Some(self.machine.next_check().min(self.keeper.watch.next_look()))
+        let next = self.machine.next_check().min(self.keeper.watch.next_look());
+        Some(self.trial.deadline().map_or(next, |end| end.min(next)))
     }
 
     fn report(&self, now: Monotonic) -> snapshot::Report {
-        status::report(&self.machine, &self.keeper.watch, &self.policy, now)
+        let firewall = status::Firewall { machine: &self.machine, own: &self.own, trial: &self.trial };
+        status::report(&firewall, &self.keeper.watch, &self.policy, now)
     }
 
     fn follows(&self) -> &[&str] {

@@ -12,7 +12,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// A failed apply is tried again later than that: until it works, the doors may be open.
 const RETRY: Duration = Duration::from_secs(3);
 /// Between two looks that events ask for: a container engine that starts makes hundreds of changes.
-const SETTLE: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_millis(250);
 /// A repair stays visible for this long: long enough to be seen by somebody who looks at the page.
 pub(crate) const SHOWN: Duration = Duration::from_secs(600);
 /// So many changes are told one by one.

@@ -13,6 +13,9 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// A setting is a number; more is not ours.
 const SETTING_LIMIT: u64 = 4096;
 
+/// What iptables-save says of a rule that only `nft` has words for (`nft_parse_rule` in its nft-ruleparse.c).
+const NO_WORDS: &str = "Parsing nftables rule failed";
+
 /// What the words of `--version` say: `iptables v1.8.11 (nf_tables)`, `(legacy)`; before 1.8: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BackEnd {
@@ -84,7 +87,12 @@ impl Firewall for Iptables {
     }
 
     fn save(&mut self, family: Family) -> Result<String, CommandError> {
-        Ok(Runner::new(&self.program(family, "save"), [""; 0], LIMIT).run()?.stdout)
+        match Runner::new(&self.program(family, "save"), [""; 0], LIMIT).output()? {
+            output if output.status.success() => Ok(output.stdout),
+            output if output.stderr.contains(NO_WORDS) => Ok(ruleset::UNREADABLE.to_owned()),
+            // Asked again for the error with its words; that it succeeds now is fine, too.
+            _ => Ok(Runner::new(&self.program(family, "save"), [""; 0], LIMIT).run()?.stdout),
+        }
     }
 
     fn restore(&mut self, family: Family, input: &str, only_test: bool) -> Result<(), CommandError> {

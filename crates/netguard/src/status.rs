@@ -1,28 +1,64 @@
 //! What `netguard` says about itself.
 
 use crate::machine::{Finding, Machine, Repair};
+use crate::own_files::OwnFiles;
 use crate::sysctl::{self, Watch};
+use crate::trial::Trial;
 use ruleset::{Device, Family, Metered, Policy};
 use serde_json::json;
 use snapshot::{Condition, Report, Severity};
 use sysio::Monotonic;
 
-pub(crate) fn report(machine: &Machine, settings: &Watch, policy: &Policy, now: Monotonic) -> Report {
+/// Whom the packet filter's part of the report is asked of.
+pub(crate) struct Firewall<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) own: &'a OwnFiles,
+    pub(crate) trial: &'a Trial,
+}
+
+pub(crate) fn report(firewall: &Firewall<'_>, settings: &Watch, policy: &Policy, now: Monotonic) -> Report {
+    let Firewall { machine, own, trial } = firewall;
     let last = machine.last();
     let rules = |family| last.firewall.get(&family).map_or(0, |(_, rules)| *rules);
+    let tried = trial.words().map(|(id, state, why)| json!({"id": id, "state": state, "why": why}));
     Report::new(if machine.applied() { "applied" } else { "failed" })
         .field("rules", json!({"ipv4": rules(Family::V4), "ipv6": rules(Family::V6)}))
         .field("sysctls", settings.right())
         .field("repairs", machine.repairs() + settings.changes())
         .field("metered", policy.metered.as_ref().map(|metered| json!({"guard": metered.word()})))
+        .field("trial", tried)
         .condition(not_applied(machine))
         .condition(firewall_repaired(machine, now))
         .condition(fought(machine))
         .condition(beside(machine))
+        .condition(own_refused(own))
+        .condition(unconfirmed(trial, now))
         .condition(sysctl::status::not_set(settings))
         .condition(sysctl::status::repaired(settings, now))
         .condition(sysctl::status::fought(settings))
         .condition(hidden_devices(policy))
+}
+
+fn own_refused(own: &OwnFiles) -> Option<Condition> {
+    let problems = own.problems();
+    let detail = format!("{}. The rules that were in force before stay in force", problems.join("; "));
+    let summary = "a file of your own rules cannot be used";
+    (!problems.is_empty())
+        .then(|| Condition::new("firewall-own-rules-refused", Severity::Error, summary, detail))
+}
+
+fn unconfirmed(trial: &Trial, now: Monotonic) -> Option<Condition> {
+    if trial.deadline().is_some() {
+        let summary = "new packet filter rules wait to be confirmed";
+        let detail = "netguard confirm keeps them; otherwise those before come back";
+        return Some(Condition::new("firewall-unconfirmed", Severity::Info, summary, detail));
+    }
+    let summary = "new packet filter rules were not confirmed, those before are back";
+    let detail =
+        "netguard apply --confirm was not followed by netguard confirm in time; was the way in cut off?";
+    trial
+        .was_rolled_back(now)
+        .then(|| Condition::new("firewall-unconfirmed", Severity::Warning, summary, detail))
 }
 
 /// In `backup` mode packets come from the house's router, with its hardware address.

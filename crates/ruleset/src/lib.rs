@@ -21,7 +21,7 @@ mod sysctls;
 pub use canonical::canonical_rule;
 pub use desired::desired;
 pub use difference::{Difference, differences};
-pub use loaded::{Loaded, ParseError, Policies, plan};
+pub use loaded::{Loaded, ParseError, Policies, UNREADABLE, plan};
 pub use metered::{Device, Guard, Mac, Metered};
 pub use names::{InterfacePattern, NameError, Network};
 pub use own::{OWN_PREFIX, OwnError, OwnRules};

@@ -8,6 +8,10 @@ use std::fmt::Write as _;
 /// Policies of built-in chains, by table and chain.
 pub type Policies = BTreeMap<(String, String), String>;
 
+/// What is handed in instead of the text when `iptables-save` could not print every rule: `nft` can make
+/// rules that iptables has no words for (seen with 1.8.11, which stops there and exits with 3).
+pub const UNREADABLE: &str = "# some rules cannot be read\n";
+
 /// Text that is not the output of `iptables-save`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("line {line} of iptables-save: {problem}: `{text}`")]
@@ -24,6 +28,8 @@ pub struct Loaded {
     pub own: Ruleset,
     /// Rules of others; they are counted, never touched.
     pub foreign_rules: usize,
+    /// Nothing is known: see [`UNREADABLE`].
+    pub unreadable: bool,
     /// What becomes of a packet that no rule of a built-in chain decides.
     pub policies: Policies,
 }
@@ -42,6 +48,7 @@ impl Loaded {
             let error = |problem| ParseError { line: number + 1, problem, text: line.to_owned() };
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
+                loaded.unreadable |= line == UNREADABLE.trim_end();
                 continue;
             }
             if let Some(name) = line.strip_prefix('*') {

@@ -2,9 +2,10 @@
 
 use super::{OK, Words, usage};
 use crate::driver::{Firewall, Settings, family_name};
+use crate::own_files::OwnFiles;
 use crate::ports::{Iptables, ProcSys};
 use crate::sysctl::{files, respected};
-use crate::{guard, with_addresses};
+use crate::{guard, lan_networks, on_link_networks};
 use ruleset::{Family, Loaded, OWN_PREFIX, Policy, Ruleset, desired, differences};
 use serde_json::{Value, json};
 use std::io;
@@ -63,7 +64,7 @@ pub(super) fn run(words: &Words) -> u8 {
     if let (Some(metered), Ok(boot)) = (&mut policy.metered, snapshot::boot_id(&root)) {
         metered.guard = guard(&root, &boot, clock::now()).unwrap_or(metered.guard);
     }
-    let policy = with_addresses(&policy);
+    let policy = complete(&root, policy);
     let mut items = settings(&root, &policy);
     items.extend(firewall(&mut Iptables::find(), &policy));
     if words.json {
@@ -72,6 +73,16 @@ pub(super) fn run(words: &Words) -> u8 {
         print!("{}", text(&items));
     }
     verdict(&items)
+}
+
+/// With what only the running interfaces and a person's files know.
+fn complete(root: &Root, mut policy: Policy) -> Policy {
+    policy.management_networks.extend(on_link_networks(&policy.lan));
+    policy.management_networks.sort_unstable();
+    policy.management_networks.dedup();
+    policy.lan_networks = lan_networks(&policy.lan);
+    policy.own = OwnFiles::new(root).in_force();
+    policy
 }
 
 fn verdict(items: &[Item]) -> u8 {

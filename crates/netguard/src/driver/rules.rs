@@ -26,6 +26,8 @@ pub struct Rules {
     learned: BTreeMap<Family, (OwnChains, OwnChains)>,
     /// Generations that are our own doing.
     own: VecDeque<RangeInclusive<u32>>,
+    /// At which generation our chains were written anew because something could not be read.
+    rewritten: BTreeMap<Family, u32>,
     /// The input that was refused last.
     refused: BTreeMap<Family, String>,
 }
@@ -40,6 +42,8 @@ struct Step {
     input: Option<String>,
     /// Whether this very set was complete before, so that a difference is somebody's doing.
     drift: bool,
+    /// A rule that cannot be read was found among ours, and is gone.
+    unreadable: bool,
 }
 
 /// Why there is nothing to load.
@@ -152,6 +156,10 @@ impl<F: Firewall, S> Driver<F, S> {
             }
             match self.apply(&mut step) {
                 Ok(finding) => {
+                    if step.unreadable && step.drift {
+                        changes
+                            .push(format!("added a rule that iptables has no words for, {}", name(family)));
+                    }
                     if step.drift && finding == Finding::Changed {
                         let done = differences(&step.before, &step.after);
                         changes.extend(done.iter().map(|what| format!("{what}, {}", name(family))));
@@ -187,7 +195,7 @@ impl<F: Firewall, S> Driver<F, S> {
         let settled = self.rules.settled.get(&family);
         let drift = settled == Some(&want);
         let complete = settled.is_some();
-        let loaded = self.loaded(family).map_err(|why| Failure { why, complete })?;
+        let (loaded, unreadable) = self.readable(family, &want).map_err(|why| Failure { why, complete })?;
         let policies = self.kept_policies(family, &loaded.policies, &want);
         let complete = complete || loaded.own.tables.contains_key("filter");
         let (mut before, mut after) = (loaded.own, want.clone());
@@ -201,7 +209,35 @@ impl<F: Firewall, S> Driver<F, S> {
             self.rules.refused.insert(family, input.clone());
             return Err(Failure { why: explained("check the rules", &error), complete });
         }
-        Ok(Step { family, want, before, after, input, drift })
+        Ok(Step { family, want, before, after, input, drift, unreadable })
+    }
+
+    /// What is loaded, and whether a rule that iptables has no words for stood in a chain of ours: nothing
+    /// can be listed then. So our chains are written anew, once for each change; if that does not help,
+    /// the rule is in somebody else's chain and is not ours to remove.
+    fn readable(&mut self, family: Family, want: &Ruleset) -> Result<(Loaded, bool), String> {
+        let loaded = self.loaded(family)?;
+        if !loaded.unreadable {
+            return Ok((loaded, false));
+        }
+        let known = self.rules.rewritten.get(&family).copied();
+        if known.is_none() || known != self.firewall.generation() {
+            let mut dirty = want.clone();
+            for rules in dirty.tables.values_mut().flat_map(|table| table.chains.values_mut()) {
+                rules.push("?".to_owned());
+            }
+            if let Some(input) = plan(&dirty, want) {
+                self.load(family, &input)?;
+            }
+            if let Some(generation) = self.firewall.generation() {
+                self.rules.rewritten.insert(family, generation);
+            }
+            let again = self.loaded(family)?;
+            if !again.unreadable {
+                return Ok((again, true));
+            }
+        }
+        Err(UNREADABLE.to_owned())
     }
 
     /// The policies that are to be kept, those seen for the first time among them.
@@ -316,6 +352,9 @@ impl<F: Firewall, S> Driver<F, S> {
         }
     }
 }
+
+const UNREADABLE: &str = "read the rules: another program's chain has a rule that iptables cannot read; our chains were \
+     written anew, but whether they are asked cannot be seen. `nft list ruleset` shows the rule; move it to a table of its own";
 
 /// A family as people call it.
 pub(crate) fn name(family: Family) -> &'static str {
