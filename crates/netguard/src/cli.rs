@@ -12,6 +12,7 @@ use ruleset::Policy;
 use sysio::Root;
 
 mod apply;
+mod check;
 mod confirm;
 mod explain;
 
@@ -35,6 +36,7 @@ struct Command {
 }
 
 const COMMANDS: &[Command] = &[
+    Command { name: "check", operands: "[--json] [--config FILE]", help: check::HELP, run: check::run },
     Command { name: "explain", operands: "KEY [--json]", help: explain::HELP, run: explain::run },
     Command {
         name: "apply",

@@ -2,7 +2,7 @@
 
 use crate::machine::{Event, Finding, Findings};
 use crate::own_files::Candidate;
-use crate::{Netguard, lan_networks, on_link_networks, policy, suspects};
+use crate::{Netguard, lan_networks, machine, on_link_networks, policy, suspects};
 use ruleset::{Family, InterfacePattern, Network, Policy};
 use std::time::Duration;
 use sysio::Monotonic;
@@ -55,8 +55,8 @@ impl Netguard {
         policy.management_networks.dedup();
         policy.lan_networks.clone_from(&self.networks.lan);
         let findings = self.driver.look_at_firewall(&policy);
-        for change in &findings.changes {
-            log::warn!("somebody {change}; put right");
+        if !findings.changes.is_empty() {
+            log::warn!("{}; put right", machine::told(&findings.changes));
         }
         if self.machine.step(now, Event::Checked { policy, findings: findings.clone() }) {
             self.machine.step(now, Event::Suspects(suspects::running(&self.root)));

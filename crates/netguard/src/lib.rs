@@ -85,7 +85,7 @@ impl Netguard {
     /// Takes `uplink`'s word; whether it says something new.
     fn listen(&mut self, now: Monotonic) -> bool {
         let (Some(metered), Some(boot_id)) = (&mut self.policy.metered, &self.boot_id) else { return false };
-        let word = word::guard(&snapshot::read(&self.root, ACCOUNTANT, boot_id, now));
+        let word = guard(&self.root, boot_id, now);
         let Some(guard) = word.filter(|guard| *guard != metered.guard) else { return false };
         metered.guard = guard;
         if let Some(metered) = self.trial.before().and_then(|policy| policy.metered.as_mut()) {
@@ -103,6 +103,11 @@ impl Netguard {
             |path: &str, found: &str, wanted: &str| sysctl::files::reason(&self.root, path, found, wanted);
         self.keeper.turn(now, settings, ruleset::sysctls(&self.policy), filtered, explain);
     }
+}
+
+/// What `uplink` last said about the quota, for a policy that asks.
+pub(crate) fn guard(root: &Root, boot_id: &str, now: Monotonic) -> Option<ruleset::Guard> {
+    word::guard(&snapshot::read(root, ACCOUNTANT, boot_id, now))
 }
 
 impl Daemon for Netguard {
@@ -128,7 +133,7 @@ impl Daemon for Netguard {
             daemonkit::Event::Ready { token: EVENTS, .. } => self.hear(now),
             daemonkit::Event::Request(name) if name == filter::CONFIRM => self.confirm(now),
             daemonkit::Event::RequestWith { name, content } if name == filter::APPLY => {
-                self.begin_trial(now, &content)
+                self.begin_trial(now, &content);
             }
             daemonkit::Event::SnapshotChanged(_) if self.listen(now) => self.check(now),
             _ => {}

@@ -184,7 +184,8 @@ impl Machine {
     }
 }
 
-fn told(changes: &[String]) -> String {
+/// The first few, and how many more.
+pub(crate) fn told(changes: &[String]) -> String {
     let mut words = changes.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; ");
     if changes.len() > TOLD {
         let more = format!("; and {} more", changes.len() - TOLD);

@@ -1,6 +1,6 @@
 //! `netguard explain KEY`: who sets a setting, who wins, and what is wrong with the files.
 
-use super::{NO_INPUT, OK, USAGE, Words, usage};
+use super::{OK, USAGE, Words, usage};
 use crate::driver::Settings;
 use crate::ports::ProcSys;
 use crate::sysctl::{files, respected};

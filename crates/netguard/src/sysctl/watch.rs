@@ -1,7 +1,8 @@
 //! What the settings that were read mean: as wanted, changed by somebody, fought over; and when to write.
 
+use crate::fight::Fight;
 use ruleset::Sysctl;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use sysio::Monotonic;
 
@@ -10,15 +11,6 @@ use sysio::Monotonic;
 const PERIOD: Duration = Duration::from_secs(1);
 /// A write that was refused is tried again after this: who makes /proc writable is a person.
 const RETRY: Duration = Duration::from_secs(10);
-/// So many changes of one setting within [`FIGHT_WINDOW`] are no accident and no restart of a service.
-const FIGHT_CHANGES: usize = 5;
-/// A container engine that starts writes a setting a few times within seconds, then rests.
-const FIGHT_WINDOW: Duration = Duration::from_secs(60);
-/// While two programs write one setting in turn it is put right this often: the line works most of the
-/// time against a slow opponent, and a fast one cannot make us burn the processor.
-const FIGHT_PERIOD: Duration = Duration::from_secs(10);
-/// Without a change for this long the fight is over.
-const CALM: Duration = Duration::from_secs(180);
 /// A repair stays visible for this long: long enough to be seen by somebody who looks at the page.
 const SHOWN: Duration = Duration::from_secs(600);
 
@@ -93,21 +85,15 @@ pub(crate) struct Drift {
     pub(crate) reason: String,
 }
 
-/// A setting that another program changes again and again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fight {
-    last: Monotonic,
-    next_write: Monotonic,
-}
-
 #[derive(Debug, Default)]
 struct Key {
     /// It was as wanted at some time since it appeared: only then a difference is somebody's change.
     was_right: bool,
     failed: Option<String>,
     retry: Monotonic,
-    changes: VecDeque<Monotonic>,
-    fight: Option<Fight>,
+    fight: Fight,
+    /// While a fight lasts: when it may be written again.
+    next_write: Monotonic,
     drift: Option<Drift>,
     present: bool,
 }
@@ -193,7 +179,7 @@ impl Watch {
 
     /// Settings that are fought over, with the last change of each.
     pub(crate) fn fights(&self) -> impl Iterator<Item = &Drift> {
-        self.keys.values().filter(|key| key.fight.is_some()).filter_map(|key| key.drift.as_ref())
+        self.keys.values().filter(|key| key.fight.is_on()).filter_map(|key| key.drift.as_ref())
     }
 }
 
@@ -207,11 +193,6 @@ impl Key {
         follows: bool,
         actions: &mut Vec<Action>,
     ) -> bool {
-        if self.fight.is_some_and(|fight| now.since(fight.last) >= CALM) {
-            log::info!("{}: nobody changes it any more", sysctl.path);
-            self.fight = None;
-            self.changes.clear();
-        }
         self.present = *seen != Seen::Absent;
         match seen {
             Seen::Right => (self.was_right, self.failed) = (true, None),
@@ -219,6 +200,7 @@ impl Key {
             Seen::Blocked(why) => (self.was_right, self.failed) = (false, Some(why.clone())),
             Seen::Differs(found) => return self.differs(now, sysctl, found, follows, actions),
         }
+        self.note(now, sysctl, None);
         false
     }
 
@@ -232,8 +214,8 @@ impl Key {
     ) -> bool {
         let (path, found, wanted) = (sysctl.path.clone(), found.to_owned(), sysctl.value.to_owned());
         let changed = self.was_right && !follows;
+        self.note(now, sysctl, changed.then_some(&found));
         if changed {
-            self.note_change(now, &path, &found);
             actions.push(Action::Explain {
                 path: path.clone(),
                 found: found.clone(),
@@ -241,35 +223,31 @@ impl Key {
             });
         }
         self.was_right = false;
-        let wait = self.fight.is_some_and(|fight| now < fight.next_write)
-            || self.failed.is_some() && now < self.retry;
+        let pause = self.fight.pause();
+        let wait = pause.is_some() && now < self.next_write || self.failed.is_some() && now < self.retry;
         if !wait {
-            if let Some(fight) = &mut self.fight {
-                fight.next_write = now + FIGHT_PERIOD;
-            }
+            self.next_write = now + pause.unwrap_or_default();
             actions.push(Action::Write { path, found, value: wanted });
         }
         changed
     }
 
-    fn note_change(&mut self, now: Monotonic, path: &str, found: &str) {
-        self.changes.retain(|at| now.since(*at) < FIGHT_WINDOW);
-        self.changes.push_back(now);
-        // Bounded whatever comes: only the number that makes a fight matters.
-        self.changes.truncate(FIGHT_CHANGES);
-        let reason = self.drift.take().map(|drift| drift.reason).unwrap_or_default();
-        self.drift = Some(Drift { path: path.to_owned(), found: found.to_owned(), at: now, reason });
-        match &mut self.fight {
-            Some(fight) => fight.last = now,
-            None if self.changes.len() >= FIGHT_CHANGES => {
-                log::error!(
-                    "{path}: changed {FIGHT_CHANGES} times within {} s; from now on it is put right every {} s only",
-                    FIGHT_WINDOW.as_secs(),
-                    FIGHT_PERIOD.as_secs()
-                );
-                self.fight = Some(Fight { last: now, next_write: now });
-            }
-            None => {}
+    /// A look is over; somebody had set it to `found`, or nobody had.
+    fn note(&mut self, now: Monotonic, sysctl: &Sysctl, found: Option<&String>) {
+        let was_on = self.fight.is_on();
+        let changes: Vec<String> = found.iter().map(|_| sysctl.path.clone()).collect();
+        self.fight.looked(now, &changes);
+        match (was_on, self.fight.is_on()) {
+            (false, true) => log::error!("{}: changed again and again; put right more slowly", sysctl.path),
+            (true, false) => log::info!("{}: nobody changes it any more", sysctl.path),
+            _ => {}
+        }
+        if let Some(found) = found {
+            let reason = self.drift.take().map(|drift| drift.reason).unwrap_or_default();
+            self.drift = Some(Drift { path: sysctl.path.clone(), found: found.clone(), at: now, reason });
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

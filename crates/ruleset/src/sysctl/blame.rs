@@ -62,7 +62,7 @@ fn nobody(files: &Files, key: &Key, found: &str, loaders: &[Loader]) -> String {
 
 /// A name for a file in `/etc/sysctl.d` that sorts behind all others.
 pub fn later_name(files: &Files) -> String {
-    let last = files.order(Loader::Procps).into_iter().filter(|file| file.folder != Folder::Main).next_back();
+    let last = files.order(Loader::Procps).into_iter().rfind(|file| file.folder != Folder::Main);
     match last {
         Some(file) if file.name.as_str() >= LATE => {
             // `z` sorts behind the dot of `.conf`.

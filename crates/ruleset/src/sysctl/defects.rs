@@ -167,9 +167,11 @@ fn whole_file(files: &Files, file: &File, of_key: &[&Entry], found: &mut Vec<Def
         found.push(at(Problem::LongLine, file, Some(line), words));
     }
     if let Some(stronger) = files.hidden_by(file) {
-        let words = format!("has no effect: {} has the same name and is read instead", stronger.path());
+        // procps 3.3 has its folders in another order (`PreloadSystem`).
+        let old = if file.folder == Folder::Run { " (not so by procps 3.3, which prefers /run)" } else { "" };
+        let words = format!("has no effect: {} has the same name and is read instead{old}", stronger.path());
         found.push(at(Problem::Shadowed, file, None, words));
-    } else if file.folder != Folder::Main && !file.name.ends_with(".conf") {
+    } else if file.folder != Folder::Main && !file.is_conf() {
         found.push(at(Problem::NotRead, file, None, "has no effect: its name does not end with .conf"));
     } else if file.name.starts_with('.') {
         found.push(at(
@@ -182,7 +184,7 @@ fn whole_file(files: &Files, file: &File, of_key: &[&Entry], found: &mut Vec<Def
     for entry in of_key {
         match &entry.value {
             None if entry.is_glob() => {
-                let words = "an exclusion with a pattern excludes nothing; name the keys";
+                let words = "systemd-sysctl excludes nothing by a pattern, nor does procps 4.0.4 (later ones do); name the keys";
                 found.push(at(Problem::PatternExclusion, file, Some(entry.line), words));
             }
             Some(value) if value.contains(['#', ';']) => {

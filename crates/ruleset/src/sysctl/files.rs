@@ -79,11 +79,16 @@ impl File {
         }
     }
 
+    /// Whether its name ends as both loaders want it; they look at the bytes.
+    pub(crate) fn is_conf(&self) -> bool {
+        self.name.as_bytes().ends_with(b".conf")
+    }
+
     fn read_by(&self, loader: Loader) -> bool {
         // systemd passes over hidden files (`hidden_or_backup_file`), procps does not.
         let hidden = loader == Loader::Systemd && self.name.starts_with('.');
         self.folder == Folder::Main && loader == Loader::Procps
-            || self.folder.read_by(loader) && self.name.ends_with(".conf") && !hidden
+            || self.folder.read_by(loader) && self.is_conf() && !hidden
     }
 }
 
@@ -108,7 +113,7 @@ impl Files {
     /// The stronger file of the same name, if this one is hidden by it.
     pub fn hidden_by(&self, file: &File) -> Option<&File> {
         let same = |other: &&File| other.name == file.name && other.folder < file.folder;
-        let of_folders = file.folder != Folder::Main && file.name.ends_with(".conf");
+        let of_folders = file.folder != Folder::Main && file.is_conf();
         self.0.iter().filter(same).min_by_key(|other| other.folder).filter(|_| of_folders)
     }
 }
