@@ -123,6 +123,7 @@ fn explain_tells_files_winners_and_defects() {
         "1. /etc/sysctl.d/99-gce.conf:3  0   <- wins",
         "2. /etc/sysctl.conf:1  1   <- wins",
         "did you mean net.ipv4.ip_forward?",
+        "what to do\n  /etc/sysctl.d/99-gce.conf line 3: remove that line",
     ] {
         assert!(text.contains(words), "{words:?} is missing in\n{text}");
     }

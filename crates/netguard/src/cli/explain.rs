@@ -4,7 +4,9 @@ use super::{OK, USAGE, Words, usage};
 use crate::driver::Settings;
 use crate::ports::ProcSys;
 use crate::sysctl::{files, respected};
-use ruleset::sysctl::{Defect, Files, Folder, Key, Loader, Outcome, Write, aliases, defects, nearest};
+use ruleset::sysctl::{
+    Defect, Files, Folder, Key, Loader, Outcome, Write, advice, aliases, defects, nearest,
+};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io;
@@ -23,6 +25,7 @@ struct Explanation {
     lines: Vec<(Write, Option<String>)>,
     loaders: Vec<(Loader, bool, Outcome)>,
     defects: Vec<Defect>,
+    advice: Option<String>,
 }
 
 pub(super) fn run(words: &Words) -> u8 {
@@ -107,7 +110,10 @@ fn explain(
     // A host without a loader, or a root without programs: both are told.
     let judged = if installed.is_empty() { &Loader::BOTH[..] } else { installed };
     let defects = defects(read, &key, now, wanted.as_deref(), known, judged);
-    Explanation { loaders: Loader::BOTH.map(outcome).into(), key, live, wanted, lines, defects }
+    // Without a wish of ours, what holds now is what somebody wants.
+    let right = wanted.as_deref().or(now);
+    let advice = right.and_then(|right| advice(read, &key, now, right, judged));
+    Explanation { advice, loaders: Loader::BOTH.map(outcome).into(), key, live, wanted, lines, defects }
 }
 
 impl Explanation {
@@ -132,6 +138,7 @@ impl Explanation {
             "set_by": self.lines.iter().map(line).collect::<Vec<_>>(),
             "loaders": self.loaders.iter().map(loader).collect::<serde_json::Map<_, _>>(),
             "defects": self.defects.iter().map(defect).collect::<Vec<_>>(),
+            "advice": self.advice,
         })
     }
 
@@ -189,6 +196,9 @@ impl Explanation {
                 (file, None) => format!("{file}: "),
             };
             let _ = writeln!(out, "  {place}{}", defect.words);
+        }
+        if let Some(advice) = &self.advice {
+            let _ = writeln!(out, "\nwhat to do\n  {advice}");
         }
     }
 }

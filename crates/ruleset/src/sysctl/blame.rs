@@ -33,6 +33,24 @@ pub fn blame(files: &Files, key: &Key, found: &str, wanted: &str, loaders: &[Loa
     format!("{who}; {}", cure(files, key, wanted, &winners))
 }
 
+/// What to write where, so that no loader sets anything else than `wanted`; none if none does.
+pub fn advice(
+    files: &Files,
+    key: &Key,
+    live: Option<&str>,
+    wanted: &str,
+    loaders: &[Loader],
+) -> Option<String> {
+    let wrong = |loader: &Loader| {
+        let outcome = files.outcome(*loader, key, live);
+        let winner = outcome.winner().filter(|write| !same_value(&write.value, wanted))?;
+        Some((*loader, winner.clone()))
+    };
+    let wrong: Vec<(Loader, Write)> = loaders.iter().filter_map(wrong).collect();
+    let (_, first) = wrong.first()?;
+    Some(format!("{} line {}: {}", first.file, first.line, cure(files, key, wanted, &wrong)))
+}
+
 fn cure(files: &Files, key: &Key, wanted: &str, winners: &[(Loader, Write)]) -> String {
     // Nothing sorts behind what procps reads last.
     let main = winners.iter().any(|(_, write)| write.file == Folder::Main.path());
@@ -125,6 +143,14 @@ mod tests {
             words.starts_with("/etc/sysctl.d/99-gce.conf line 3 sets it to 0 but does not win"),
             "{words}"
         );
+    }
+
+    #[test]
+    fn advice_is_given_only_where_a_loader_would_do_wrong() {
+        let told = |list| advice(&files(list), &forward(), Some("1"), "1", &Loader::BOTH);
+        assert!(told(&[GCE]).unwrap().starts_with("/etc/sysctl.d/99-gce.conf line 3: remove that line, or"));
+        assert_eq!(told(&[GCE, (Folder::Etc, "99-zz-router.conf", "net.ipv4.ip_forward=1\n")]), None);
+        assert_eq!(told(&[]), None);
     }
 
     #[test]

@@ -228,10 +228,10 @@ fn outcomes(
         let (Some(winner), Some(right)) = (outcome.winner(), wanted.or(live)) else { continue };
         if !same_value(&winner.value, right) {
             let words = format!(
-                "the next run of {} ({}) sets it to {} instead of {right}",
+                "{} sets it to {} instead of {right} when it runs next: {}",
                 loader.name(),
-                loader.occasion(),
-                winner.value
+                winner.value,
+                loader.occasion()
             );
             found.push(Defect {
                 problem: Problem::WouldUndo,

@@ -15,7 +15,7 @@ mod number;
 mod outcome;
 mod suggest;
 
-pub use blame::{blame, later_name};
+pub use blame::{advice, blame, later_name};
 pub use defects::{Defect, Problem, defects};
 pub use files::{Content, File, Files, Folder};
 pub use key::{Key, KeyError, aliases};
@@ -55,7 +55,7 @@ impl Loader {
     /// When it runs.
     pub const fn occasion(self) -> &'static str {
         match self {
-            Self::Systemd => "at boot; what belongs to an interface also when that appears",
+            Self::Systemd => "at boot, and for an interface when that appears",
             Self::Procps => "when a person, a package or an agent runs it",
         }
     }
