@@ -12,6 +12,7 @@ mod machine;
 mod own_files;
 mod policy;
 mod ports;
+mod private;
 mod status;
 mod suspects;
 mod sysctl;

@@ -121,7 +121,7 @@ fn without_a_daemon_what_nobody_confirms_is_taken_back_and_what_is_confirmed_sta
     assert!(world.apply(&["--confirm", SECONDS]).status.success());
     let output = world.netguard(&["confirm"]);
     assert!(output.status.success(), "{}", said(&output));
-    eventually("over", || (!world.path("run/failberry/netguard-waiting").exists()).then_some(()));
+    eventually("over", || (!world.path("run/failberry-netguard/waiting").exists()).then_some(()));
     assert_eq!(world.netguard(&["confirm"]).status.code(), Some(1));
     std::thread::sleep(Duration::from_secs(6).saturating_sub(begun.elapsed()));
     assert!(world.saved().contains(OPENED));

@@ -413,9 +413,9 @@ fn events_that_come_too_fast_are_known_to_be_lost() {
     let (_, name) = heard.commits.last().unwrap().by.clone().unwrap();
     assert_eq!(name, "iptables");
     // More than a socket holds, and nobody reads.
-    let rules: String =
-        (0..20_000).map(|n| format!("-A A -s 10.0.{}.{} -j ACCEPT\n", n / 250, n % 250)).collect();
-    let input = format!("*filter\n:A - [0:0]\n{rules}COMMIT\n");
+    let rule = |n: u32| format!("-A A -s 10.0.{}.{} -j ACCEPT", n / 250, n % 250);
+    let rules = (0..20_000).map(rule).collect::<Vec<_>>().join("\n");
+    let input = format!("*filter\n:A - [0:0]\n{rules}\nCOMMIT\n");
     pi.run(|| sysio::Runner::new("iptables-restore", ["--noflush"], PATIENCE).input(input).run().unwrap());
     let mut lost = false;
     for _ in 0..64 {

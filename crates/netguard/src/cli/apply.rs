@@ -9,7 +9,7 @@ use crate::driver::{Driver, family_name};
 use crate::filter::{APPLY, CANDIDATE, CONFIRM, TRIAL_SECONDS};
 use crate::machine::{Finding, Findings};
 use crate::own_files::OwnFiles;
-use crate::{Iptables, ProcSys, lan_networks, on_link_networks};
+use crate::{Iptables, ProcSys, lan_networks, on_link_networks, private};
 use ruleset::{Family, Policy, Ruleset};
 use std::collections::BTreeMap;
 use std::fs;
@@ -118,7 +118,9 @@ fn by_daemon(root: &Root, words: &Words) -> Result<String, String> {
     let named = words.config.as_ref().map_or(slice, std::path::PathBuf::from);
     let text = fs::read(&named).map_err(|e| format!("read {}: {e}", named.display()))?;
     let asked = |error| format!("ask the daemon: {error}; only root may");
-    file::write_atomic(&root.path(CANDIDATE), &text, PRIVATE).map_err(asked)?;
+    private::make(root)
+        .and_then(|()| file::write_atomic(&private::path(root, CANDIDATE), &text, PRIVATE))
+        .map_err(asked)?;
     let id = std::process::id().to_string();
     let seconds = words.confirm.unwrap_or(*TRIAL_SECONDS.end());
     let request = root.path(REQUESTS).join(APPLY);
@@ -190,7 +192,7 @@ fn wait(root: &Root, policy: Policy, seconds: u64) -> u8 {
     let _ = writeln!(std::io::stdout(), "ok");
     let _ = std::io::stdout().flush();
     let confirmed = loop {
-        if root.path(CONFIRMED).exists() {
+        if private::path(root, CONFIRMED).exists() {
             break true;
         }
         if Instant::now() >= end {
@@ -199,23 +201,21 @@ fn wait(root: &Root, policy: Policy, seconds: u64) -> u8 {
         sleep(LOOK);
     };
     // From here on it is too late to confirm.
-    let _ = fs::remove_file(root.path(WAITING));
+    let _ = fs::remove_file(private::path(root, WAITING));
     let mut code = OK;
     for (family, rules) in before.iter().filter(|_| !confirmed) {
         if driver.bring_back(*family, rules).is_err() {
             code = REFUSED;
         }
     }
-    let _ = fs::remove_file(root.path(CONFIRMED));
+    let _ = fs::remove_file(private::path(root, CONFIRMED));
     code
 }
 
 fn begin(root: &Root, policy: Policy, seconds: u64) -> Result<Loaded, String> {
-    let waiting = root.path(WAITING);
-    if let Some(folder) = waiting.parent() {
-        fs::create_dir_all(folder).map_err(|e| format!("make {}: {e}", folder.display()))?;
-    }
-    let _ = fs::remove_file(root.path(CONFIRMED));
+    let waiting = private::path(root, WAITING);
+    private::make(root).map_err(|e| format!("make the folder of {}: {e}", waiting.display()))?;
+    let _ = fs::remove_file(private::path(root, CONFIRMED));
     // Before the rules: who is let in by them finds something to confirm.
     file::write_atomic(&waiting, format!("{seconds}\n").as_bytes(), PRIVATE)
         .map_err(|e| format!("write {}: {e}", waiting.display()))?;

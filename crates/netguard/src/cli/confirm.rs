@@ -1,15 +1,15 @@
 //! `netguard confirm`: the new rules let me in, they shall stay.
 
 use super::{OK, REFUSED, Words};
-use crate::filter;
+use crate::{filter, private};
 use sysio::{Root, clock, file};
 
 pub(super) const HELP: &str = "Keeps the rules of a waiting `netguard apply --confirm`.";
 
-/// While an apply without the daemon waits, this file is there; below the root.
-pub(super) const WAITING: &str = "/run/failberry/netguard-waiting";
+/// While an apply without the daemon waits, this private file is there.
+pub(super) const WAITING: &str = "waiting";
 /// Tells it that somebody confirmed.
-pub(super) const CONFIRMED: &str = "/run/failberry/netguard-confirmed";
+pub(super) const CONFIRMED: &str = "confirmed";
 /// The daemon's requests.
 pub(super) const REQUESTS: &str = "/run/failberry/requests/netguard";
 /// Root alone may say so.
@@ -19,8 +19,8 @@ pub(super) fn run(words: &Words) -> u8 {
     let root = words.root.clone().unwrap_or_else(Root::system);
     let asked = if daemon(&root).is_some_and(|tried| tried.state == "waiting") {
         file::write_atomic(&root.path(REQUESTS).join(filter::CONFIRM), b"", PRIVATE)
-    } else if root.path(WAITING).exists() {
-        file::write_atomic(&root.path(CONFIRMED), b"", PRIVATE)
+    } else if private::path(&root, WAITING).exists() {
+        file::write_atomic(&private::path(&root, CONFIRMED), b"", PRIVATE)
     } else {
         eprintln!(
             "netguard: nothing waits to be confirmed; the time may be over, and the rules before are back"
