@@ -22,8 +22,8 @@ mod word;
 pub use driver::{Driver, Firewall, Settings};
 pub use machine::{Event, Finding, Findings, Machine};
 pub use policy::load_policy;
-pub use ports::{Iptables, ProcSys, lan_networks, on_link_networks};
-pub use sysctl::{Action, Event as SettingEvent, Keeper, Seen, Watch};
+pub use ports::{Iptables, lan_networks, on_link_networks};
+pub use sysctl::{Action, Event as SettingEvent, Keeper, ProcSys, Seen, Watch};
 
 use daemonkit::{Daemon, Interest};
 use filter::Networks;

@@ -1,17 +1,14 @@
-//! The real packet filter, the real `/proc/sys`, the real addresses.
+//! The real packet filter, the real addresses.
 
-use crate::driver::{Firewall, Settings};
+use crate::driver::Firewall;
 use ruleset::{Family, InterfacePattern, Network};
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-use sysio::{CommandError, Root, Runner};
+use sysio::{CommandError, Runner};
 
 /// The first rule of a family loads a dozen kernel modules from a card; later calls take milliseconds.
 const LIMIT: Duration = Duration::from_secs(15);
-/// A setting is a number; more is not ours.
-const SETTING_LIMIT: u64 = 4096;
 
 /// What iptables-save says of a rule that only `nft` has words for (`nft_parse_rule` in its nft-ruleparse.c).
 const NO_WORDS: &str = "Parsing nftables rule failed";
@@ -113,32 +110,6 @@ impl Firewall for Iptables {
     fn restore_other(&mut self, family: Family, input: &str) -> Result<(), CommandError> {
         Runner::new(&named(family, "-legacy", "restore"), ["--noflush"], LIMIT).input(input).run()?;
         Ok(())
-    }
-}
-
-/// `/proc/sys` below a root.
-#[derive(Debug)]
-pub struct ProcSys {
-    directory: PathBuf,
-}
-
-impl ProcSys {
-    /// Below `root`.
-    pub fn new(root: &Root) -> Self {
-        Self { directory: root.path("/proc/sys") }
-    }
-}
-
-impl Settings for ProcSys {
-    fn read(&self, path: &str) -> io::Result<String> {
-        let content = sysio::file::read_bounded(&self.directory.join(path), SETTING_LIMIT)?;
-        Ok(String::from_utf8_lossy(&content).trim().to_owned())
-    }
-
-    fn write(&mut self, path: &str, value: &str) -> io::Result<()> {
-        // Not created: a setting that does not exist is not made by writing a file.
-        let mut file = fs::OpenOptions::new().write(true).open(self.directory.join(path))?;
-        io::Write::write_all(&mut file, format!("{value}\n").as_bytes())
     }
 }
 

@@ -3,11 +3,13 @@
 #[expect(dead_code, reason = "the loaders' test uses the rest")]
 mod sysctl_host;
 
+use netguard::{ProcSys, Settings};
 use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 use std::fs;
 use std::time::{Duration, Instant};
 use sysctl_host::{NETGUARD, Running, condition, host, live, output, put, snapshot};
+use sysio::Root;
 use testnet::Namespace;
 
 /// Forwarding has to be back within this.
@@ -241,4 +243,23 @@ fn a_fight_is_told_as_an_error_and_forwarding_comes_back_when_the_other_stops() 
     // Put right at a lower rate, and for good.
     let took = until(Duration::from_secs(15), "forwarding", || forwards(&host));
     println!("in a fight, forwarding was back after {} ms", took.as_millis());
+}
+
+#[test]
+fn a_dotted_interface_that_goes_and_comes_is_read_anew() {
+    let host = host();
+    let path = "net/ipv4/conf/eth0.100/rp_filter";
+    host.sh("ip link add eth0.100 type veth peer name other");
+    let steps = host.run(move || {
+        let mut settings = ProcSys::new(&Root::system());
+        settings.write(path, "2").unwrap();
+        let before = (settings.read(path).unwrap(), settings.read(path).unwrap());
+        output("ip", &["link", "del", "eth0.100"]);
+        let gone = settings.read(path).unwrap_err().kind();
+        output("ip", &["link", "add", "eth0.100", "type", "veth", "peer", "name", "other"]);
+        settings.write(path, "1").unwrap();
+        (before, gone, settings.read(path).unwrap())
+    });
+    let two = || "2".to_owned();
+    assert_eq!(steps, ((two(), two()), std::io::ErrorKind::NotFound, "1".to_owned()));
 }

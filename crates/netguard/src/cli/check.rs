@@ -3,8 +3,8 @@
 use super::{OK, Words, usage};
 use crate::driver::{Firewall, Settings, family_name};
 use crate::own_files::OwnFiles;
-use crate::ports::{Iptables, ProcSys};
-use crate::sysctl::{files, respected};
+use crate::ports::Iptables;
+use crate::sysctl::{ProcSys, files, respected};
 use crate::{guard, lan_networks, on_link_networks};
 use ruleset::{Family, Loaded, OWN_PREFIX, Policy, Ruleset, desired, differences};
 use serde_json::{Value, json};

@@ -2,8 +2,7 @@
 
 use super::{OK, USAGE, Words, usage};
 use crate::driver::Settings;
-use crate::ports::ProcSys;
-use crate::sysctl::{files, respected};
+use crate::sysctl::{ProcSys, files, respected};
 use ruleset::sysctl::{
     Defect, Files, Folder, Key, Loader, Outcome, Write, advice, aliases, defects, nearest,
 };

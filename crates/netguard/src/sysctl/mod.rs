@@ -5,10 +5,12 @@
 
 pub(crate) mod files;
 mod keeper;
+mod proc_sys;
 pub(crate) mod status;
 mod watch;
 
 pub use keeper::Keeper;
+pub use proc_sys::ProcSys;
 pub use watch::{Action, Event, Seen, Watch};
 
 use ruleset::{Family, Sysctl, Unless};
