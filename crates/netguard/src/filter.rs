@@ -41,7 +41,7 @@ impl Netguard {
     /// Looks at the packet filter, and tries what is new in a person's files.
     pub(crate) fn check(&mut self, now: Monotonic) {
         self.networks.refresh(now, &self.policy.lan);
-        for candidate in self.own.changed() {
+        for candidate in self.own.changed(now) {
             self.try_own(now, &candidate);
         }
         self.look(now);
@@ -66,6 +66,7 @@ impl Netguard {
 
     fn try_own(&mut self, now: Monotonic, candidate: &Candidate) {
         let before = self.policy.own.clone();
+        let well = self.machine.applied();
         match &candidate.rules {
             Some(rules) => self.policy.own.insert(candidate.family, rules.clone()),
             None => self.policy.own.remove(&candidate.family),
@@ -78,9 +79,8 @@ impl Netguard {
             return self.own.accept(candidate);
         };
         self.policy.own = before;
-        // Not their fault: it is tried again at the next look.
         let input = self.driver.refused(candidate.family);
-        self.own.refuse(candidate, &why, input);
+        self.own.refuse(now, candidate, &why, input, well);
     }
 
     /// What others did to the packet filter; our own changes are no news.
