@@ -7,15 +7,19 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use config::LoadError;
-use lexopt::Arg;
+use lexopt::{Arg, ValueExt};
 use ruleset::Policy;
 use sysio::Root;
 
+mod apply;
 mod check;
+mod confirm;
 mod explain;
 
 /// As it should be, or done.
 pub(crate) const OK: u8 = 0;
+/// Refused, or there was nothing to do it to.
+pub(crate) const REFUSED: u8 = 1;
 /// Wrong words (sysexits `EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
 /// The configuration cannot be read (sysexits `EX_NOINPUT`).
@@ -34,6 +38,13 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "check", operands: "[--json] [--config FILE]", help: check::HELP, run: check::run },
     Command { name: "explain", operands: "KEY [--json]", help: explain::HELP, run: explain::run },
+    Command {
+        name: "apply",
+        operands: "[--config FILE] [--confirm SECONDS]",
+        help: apply::HELP,
+        run: apply::run,
+    },
+    Command { name: "confirm", operands: "", help: confirm::HELP, run: confirm::run },
 ];
 
 const HEAD: &str = "\
@@ -54,6 +65,8 @@ pub(crate) struct Words {
     pub(crate) root: Option<Root>,
     pub(crate) config: Option<OsString>,
     pub(crate) json: bool,
+    /// Seconds in which somebody has to confirm.
+    pub(crate) confirm: Option<u64>,
     pub(crate) values: Vec<String>,
     help: bool,
 }
@@ -67,6 +80,7 @@ impl Words {
                 Arg::Long("root") => parsed.root = Some(Root::at(parser.value()?)),
                 Arg::Long("config") => parsed.config = Some(parser.value()?),
                 Arg::Long("json") => parsed.json = true,
+                Arg::Long("confirm") => parsed.confirm = Some(parser.value()?.parse()?),
                 Arg::Long("help") | Arg::Short('h') => parsed.help = true,
                 Arg::Value(value) => parsed.values.push(value.to_string_lossy().into_owned()),
                 other => return Err(other.unexpected()),

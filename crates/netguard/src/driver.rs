@@ -2,7 +2,7 @@
 
 mod rules;
 
-pub use rules::Rules;
+use rules::Rules;
 pub(crate) use rules::name as family_name;
 
 use crate::machine::{Finding, Findings};
@@ -128,6 +128,8 @@ mod tests {
     struct WithoutNat {
         tables: BTreeMap<(Family, String), String>,
         refuses: bool,
+        /// Nothing is wrong with IPv4.
+        v6_only: bool,
     }
 
     #[derive(Debug, thiserror::Error)]
@@ -152,7 +154,7 @@ mod tests {
             }
             for table in input.split_inclusive("COMMIT\n") {
                 let name = table.lines().next().unwrap_or_default().to_owned();
-                if self.refuses && name == "*nat" {
+                if self.refuses && name == "*nat" && !(self.v6_only && family == Family::V4) {
                     return Err(Refused);
                 }
                 // Whole tables only, as `plan` writes them; chains it removes are gone.
@@ -213,6 +215,30 @@ mod tests {
         assert!(why.ends_with("; rolled back"), "{why}");
         let filter = |rules: &Ruleset| rules.tables["filter"].chains.clone();
         assert_eq!(filter(&driver.loaded_now(Family::V4).unwrap()), filter(&before));
+    }
+
+    #[test]
+    fn what_one_family_refuses_the_other_does_not_get_either() {
+        let mut driver = Driver::new(WithoutNat::default(), ReadOnly);
+        driver.check(&policy(9000));
+        let before = driver.loaded_now(Family::V4).unwrap();
+        driver.firewall.refuses = true;
+        driver.firewall.v6_only = true;
+        let gateway = Policy { wired_uplink: true, ..policy(9001) };
+        let findings = driver.check(&gateway);
+        let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
+        assert_eq!(
+            why,
+            "kept as it was: the IPv6 rules were refused, and both families change together; rolled back"
+        );
+        assert_eq!(driver.loaded_now(Family::V4).unwrap(), before);
+        // Damage to what is in force is put right all the same.
+        driver.check(&policy(9000));
+        driver.firewall.tables.remove(&(Family::V4, "*filter".to_owned()));
+        let findings = driver.look_at_firewall(&policy(9000));
+        assert_eq!(findings.firewall[&Family::V4].0, Finding::Changed);
+        assert!(findings.changes[0].starts_with("removed everything in table filter, IPv4"), "{findings:?}");
+        assert_eq!(driver.loaded_now(Family::V4).unwrap(), before);
     }
 
     #[test]

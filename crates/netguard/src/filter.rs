@@ -2,7 +2,7 @@
 
 use crate::machine::{Event, Finding, Findings};
 use crate::own_files::Candidate;
-use crate::{Netguard, lan_networks, on_link_networks, policy, suspects};
+use crate::{Netguard, lan_networks, machine, on_link_networks, policy, private, suspects};
 use ruleset::{Family, InterfacePattern, Network, Policy};
 use std::time::Duration;
 use sysio::Monotonic;
@@ -10,8 +10,8 @@ use sysio::Monotonic;
 /// Requests: new rules for so many seconds, and that they shall stay.
 pub(crate) const APPLY: &str = "apply";
 pub(crate) const CONFIRM: &str = "confirm";
-/// The configuration that is to be tried, put there by `netguard apply`; below `/run/failberry`.
-pub(crate) const CANDIDATE: &str = "/run/failberry/netguard-candidate.toml";
+/// The configuration that is to be tried, put among the private files by `netguard apply`.
+pub(crate) const CANDIDATE: &str = "candidate.toml";
 /// A trial shorter than this cannot be confirmed by a person, a longer one is forgotten.
 pub(crate) const TRIAL_SECONDS: std::ops::RangeInclusive<u64> = 5..=3600;
 /// So many processes are asked for their parents: a program that loads a hundred rules is one.
@@ -55,8 +55,8 @@ impl Netguard {
         policy.management_networks.dedup();
         policy.lan_networks.clone_from(&self.networks.lan);
         let findings = self.driver.look_at_firewall(&policy);
-        for change in &findings.changes {
-            log::warn!("somebody {change}; put right");
+        if !findings.changes.is_empty() {
+            log::warn!("{}; put right", machine::told(&findings.changes));
         }
         if self.machine.step(now, Event::Checked { policy, findings: findings.clone() }) {
             self.machine.step(now, Event::Suspects(suspects::running(&self.root)));
@@ -119,7 +119,7 @@ impl Netguard {
             let why = refused(format!("{seconds} seconds are not between {TRIAL_SECONDS:?}"));
             return self.trial.refused(now, id.to_owned(), why);
         }
-        let wanted = match policy::read_policy(&self.root.path(CANDIDATE)) {
+        let wanted = match policy::read_policy(&private::path(&self.root, CANDIDATE)) {
             Ok(wanted) => wanted,
             Err(error) => return self.trial.refused(now, id.to_owned(), refused(error.to_string())),
         };

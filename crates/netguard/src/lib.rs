@@ -12,6 +12,7 @@ mod machine;
 mod own_files;
 mod policy;
 mod ports;
+mod private;
 mod status;
 mod suspects;
 mod sysctl;
@@ -64,7 +65,7 @@ impl Netguard {
             .ok();
         let monitor = RulesMonitor::open()
             .inspect_err(|error| {
-                log::warn!("{error}; changes of the packet filter are looked for every second")
+                log::warn!("{error}; changes of the packet filter are looked for every second");
             })
             .ok();
         let own = OwnFiles::new(root);
@@ -133,7 +134,7 @@ impl Daemon for Netguard {
             daemonkit::Event::Ready { token: EVENTS, .. } => self.hear(now),
             daemonkit::Event::Request(name) if name == filter::CONFIRM => self.confirm(now),
             daemonkit::Event::RequestWith { name, content } if name == filter::APPLY => {
-                self.begin_trial(now, &content)
+                self.begin_trial(now, &content);
             }
             daemonkit::Event::SnapshotChanged(_) if self.listen(now) => self.check(now),
             _ => {}

@@ -46,6 +46,7 @@ pub struct Findings {
 
 /// What the machine hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one a second, moved once")]
 pub enum Event {
     /// Somebody else changed rules, any rules.
     Stirred {
@@ -183,10 +184,12 @@ impl Machine {
     }
 }
 
-fn told(changes: &[String]) -> String {
+/// The first few, and how many more.
+pub(crate) fn told(changes: &[String]) -> String {
     let mut words = changes.iter().take(TOLD).cloned().collect::<Vec<_>>().join("; ");
     if changes.len() > TOLD {
-        words.push_str(&format!("; and {} more", changes.len() - TOLD));
+        let more = format!("; and {} more", changes.len() - TOLD);
+        words.push_str(&more);
     }
     words
 }

@@ -1,6 +1,7 @@
 //! A person's own rules: `/data/failberry/config/rules.v4` and `rules.v6`, in the form of
 //! `iptables-save`. What is wrong changes nothing and is told with file and line.
 
+use crate::private;
 use ruleset::{Family, OwnRules};
 use std::collections::BTreeMap;
 use std::io;
@@ -10,11 +11,9 @@ use sysio::{Root, file};
 
 /// Where they are; `failberry config import` copies them from the card.
 const DIRECTORY: &str = "/data/failberry/config";
-/// What was in force last, for a restart of this daemon while the file is broken.
-const IN_FORCE: &str = "/run/failberry";
 /// Thousands of rules; more is a block list, for which there are sets.
 const LIMIT: u64 = 256 * 1024;
-/// For root alone, as the files of iptables-persistent.
+/// For root alone.
 const PRIVATE: u32 = 0o600;
 
 /// What a file was like when it was judged: device, inode, size, time of change.
@@ -55,7 +54,7 @@ impl OwnFiles {
         Self { root: root.clone(), judged: BTreeMap::new() }
     }
 
-    /// Rules that were in force when this daemon ended last, in this boot.
+    /// For a restart of this daemon while the file is broken: rules that were in force when this daemon ended last, in this boot.
     pub(crate) fn in_force(&self) -> BTreeMap<Family, OwnRules> {
         let rules = |family| {
             let text = file::read_bounded(&self.copy(family), LIMIT).ok()?;
@@ -105,7 +104,9 @@ impl OwnFiles {
     pub(crate) fn accept(&mut self, candidate: &Candidate) {
         let copy = self.copy(candidate.family);
         let kept = match candidate.rules {
-            Some(_) => file::write_atomic(&copy, &candidate.text, PRIVATE),
+            Some(_) => {
+                private::make(&self.root).and_then(|()| file::write_atomic(&copy, &candidate.text, PRIVATE))
+            }
             None => std::fs::remove_file(&copy)
                 .or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) }),
         };
@@ -148,7 +149,7 @@ impl OwnFiles {
     }
 
     fn copy(&self, family: Family) -> PathBuf {
-        self.root.path(IN_FORCE).join(format!("netguard-{}", file_name(family)))
+        private::path(&self.root, file_name(family))
     }
 }
 
@@ -174,7 +175,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::at(dir.path());
         fs::create_dir_all(root.path(DIRECTORY)).unwrap();
-        fs::create_dir_all(root.path(IN_FORCE)).unwrap();
         let files = OwnFiles::new(&root);
         (dir, files)
     }

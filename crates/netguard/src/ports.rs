@@ -63,7 +63,7 @@ fn named(family: Family, flavour: &str, verb: &str) -> String {
 }
 
 /// Tables of the legacy back end that exist in this network namespace (`xt_proto_init` in the kernel's
-/// x_tables.c); of this thread, because tests have a namespace a thread.
+/// `x_tables.c`); of this thread, because tests have a namespace a thread.
 fn legacy_tables(family: Family) -> bool {
     let name = match family {
         Family::V4 => "ip_tables_names",

@@ -365,3 +365,95 @@ fn docker_s_chains_stay_untouched_through_repairs() {
     let text = pi.sh("iptables -S FORWARD");
     assert_eq!(text.lines().last(), Some("-A FORWARD -j FB-FORWARD"));
 }
+
+/// A host whose `iptables` is the legacy one: no event tells of a change, and nothing counts them.
+#[test]
+fn with_the_legacy_flavour_damage_is_found_by_looking() {
+    let pi = Namespace::new();
+    let dir = root();
+    let path = dir.path().to_owned();
+    let _daemon = pi.run(move || {
+        let script =
+            "mount --bind /usr/sbin/xtables-legacy-multi /usr/sbin/xtables-nft-multi && exec \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "unchanged", "sh", "-c", script]);
+        command.arg(env!("CARGO_BIN_EXE_netguard")).arg("--root").arg(path).stderr(Stdio::null());
+        Running(command.spawn().unwrap())
+    });
+    until(dir.path(), "applied", |s| s["state"] == "applied");
+    let rules = |pi: &Namespace| {
+        let text = pi.sh("iptables-legacy-save") + &pi.sh("ip6tables-legacy-save");
+        text.lines().filter(|l| l.starts_with("-A")).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let right = rules(&pi);
+    assert!(right.len() > 50, "{right:?}");
+    for edit in [
+        "iptables-legacy -F FB-INPUT",
+        "ip6tables-legacy -D FORWARD -j FB-FORWARD",
+        "iptables-legacy -I FB-OPEN -s 198.51.100.3 -j ACCEPT",
+        "ip6tables-legacy -t mangle -F",
+        "iptables-legacy -t nat -D FB-POSTROUTING 1",
+    ] {
+        pi.sh(edit);
+        let edited = Instant::now();
+        while rules(&pi) != right {
+            assert!(edited.elapsed() < REPAIRED, "{edit}: {:?}", changed(&right, &rules(&pi)));
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+#[test]
+fn events_that_come_too_fast_are_known_to_be_lost() {
+    let pi = Namespace::new();
+    let mut monitor = pi.run(|| netlink::RulesMonitor::open().unwrap());
+    pi.sh("iptables -N A");
+    let heard = monitor.drain().unwrap();
+    assert!(!heard.lost);
+    let (_, name) = heard.commits.last().unwrap().by.clone().unwrap();
+    assert_eq!(name, "iptables");
+    // More than a socket holds, and nobody reads.
+    let rule = |n: u32| format!("-A A -s 10.0.{}.{} -j ACCEPT", n / 250, n % 250);
+    let rules = (0..20_000).map(rule).collect::<Vec<_>>().join("\n");
+    let input = format!("*filter\n:A - [0:0]\n{rules}\nCOMMIT\n");
+    pi.run(|| sysio::Runner::new("iptables-restore", ["--noflush"], PATIENCE).input(input).run().unwrap());
+    let mut lost = false;
+    for _ in 0..64 {
+        lost |= monitor.drain().unwrap().lost;
+    }
+    assert!(lost);
+    // And hears again.
+    pi.sh("iptables -N B");
+    assert_eq!(monitor.drain().unwrap().commits.len(), 1);
+}
+
+#[test]
+fn a_rule_that_iptables_cannot_read_is_removed_from_our_chains_and_told_of_in_others() {
+    let pi = Namespace::new();
+    let dir = root();
+    let _daemon = daemon(&pi, dir.path());
+    pi.sh("nft insert rule ip filter FB-INPUT meta length 77 counter accept");
+    let snapshot = until(dir.path(), "repaired", |s| detail(s, "firewall-repaired").is_some());
+    let told = detail(&snapshot, "firewall-repaired").unwrap();
+    assert!(
+        told.starts_with("added a rule that iptables has no words for, IPv4, by nft (process "),
+        "{told}"
+    );
+    assert!(!pi.sh("nft list chain ip filter FB-INPUT").contains("77"));
+    // In a chain that is not ours it stays, and blinds us: that is told, with a cure.
+    pi.sh("nft add chain ip filter theirs");
+    pi.sh("nft add rule ip filter theirs meta length 78 counter accept");
+    let snapshot = until(dir.path(), "told", |s| detail(s, "firewall-not-applied").is_some());
+    let told = detail(&snapshot, "firewall-not-applied").unwrap();
+    assert!(told.contains("nft list ruleset"), "{told}");
+    assert!(pi.sh("nft list chain ip filter theirs").contains("78"));
+    // Our chains are kept true all the same, and it ends with the rule.
+    pi.sh("iptables -F FB-INPUT");
+    let end = Instant::now() + PATIENCE;
+    while !pi.sh("iptables -S FB-INPUT").contains("-A FB-INPUT -j DROP") {
+        assert!(Instant::now() < end, "{}", pi.sh("iptables -S FB-INPUT"));
+        std::thread::sleep(PAUSE);
+    }
+    pi.sh("nft flush chain ip filter theirs");
+    until(dir.path(), "applied again", |s| s["state"] == "applied");
+}

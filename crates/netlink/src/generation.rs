@@ -25,7 +25,7 @@ const NFGENMSG: usize = 4;
 const NFT_MSG_NEWGEN: u16 = NFNL_SUBSYS_NFTABLES | 15;
 const NFT_MSG_GETGEN: u16 = NFNL_SUBSYS_NFTABLES | 16;
 const NFTA_GEN_ID: u16 = 1;
-/// Who made it: `current` of the commit (`nf_tables_fill_gen_info` in nf_tables_api.c).
+/// Who made it: `current` of the commit (`nf_tables_fill_gen_info` in the kernel's `nf_tables_api.c`).
 const NFTA_GEN_PROC_PID: u16 = 2;
 const NFTA_GEN_PROC_NAME: u16 = 3;
 /// Length and type of an attribute, then the number.
@@ -178,7 +178,7 @@ mod tests {
         let length = u32::try_from(event.len()).unwrap();
         event[..4].copy_from_slice(&length.to_ne_bytes());
         let commit = Commit { generation: 258, by: Some((77, "nft".to_owned())) };
-        assert_eq!(commits(&event), [commit.clone()]);
+        assert_eq!(commits(&event), std::slice::from_ref(&commit));
         // Behind a message about something else, and torn.
         let two = [request(), event.clone()].concat();
         assert_eq!(commits(&two), [commit]);

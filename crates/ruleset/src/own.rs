@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A person's chains begin with this once they are loaded.
 pub const OWN_PREFIX: &str = "FB-MY-";
-/// `XT_EXTENSION_MAXNAMELEN` of linux/netfilter/x_tables.h is 29 with the closing zero.
+/// `XT_EXTENSION_MAXNAMELEN` of `linux/netfilter/x_tables.h` is 29 with the closing zero.
 const CHAIN_NAME_MAX: usize = 28;
 
 /// Built-in chains by table (iptables(8)).

@@ -15,7 +15,7 @@ type OwnChains = BTreeMap<(String, String), Vec<String>>;
 
 /// What is known about the rules of both families.
 #[derive(Debug, Default)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// What was in place, and at which generation.
     in_place: BTreeMap<Family, (u32, Ruleset)>,
     /// What was complete once: only what differs from that is somebody's doing.
