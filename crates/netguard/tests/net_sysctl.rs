@@ -218,7 +218,10 @@ fn a_read_only_proc_is_said_and_kept_trying() {
     let detail = condition(&said, "sysctl-read-only").unwrap()["detail"].as_str().unwrap();
     assert!(detail.contains("set net/ipv4/ip_forward from 0 to 1: Read-only file system"), "{detail}");
     assert!(detail.contains("/proc/sys is mounted read-only"), "{detail}");
-    host.run(|| nix::mount::umount("/proc/sys").unwrap());
+    host.run(|| {
+        let none = None::<&str>;
+        mount(none, "/proc/sys", none, MsFlags::MS_BIND | MsFlags::MS_REMOUNT, none).unwrap();
+    });
     until(PATIENCE, "forwarding", || forwards(&host));
     until(PATIENCE, "no condition", || condition(&snapshot(&host), "sysctl-read-only").is_none());
 }
