@@ -32,11 +32,16 @@ use own_files::OwnFiles;
 use ruleset::Policy;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
+use std::time::Duration;
 use sysio::{Monotonic, Root};
 use trial::Trial;
 
 /// The daemon that counts what the metered line carries.
 const ACCOUNTANT: &str = "uplink";
+/// A change of that daemon's snapshot is heard of; this is for one that was missed.
+const LISTEN: Duration = Duration::from_secs(10);
+/// What is due so soon is done now.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// The token of the packet filter's events.
 const EVENTS: usize = 0;
 
@@ -54,6 +59,7 @@ pub struct Netguard {
     monitor: Option<RulesMonitor>,
     root: Root,
     boot_id: Option<String>,
+    listen_at: Monotonic,
 }
 
 impl Netguard {
@@ -80,6 +86,7 @@ impl Netguard {
             monitor,
             root: root.clone(),
             boot_id,
+            listen_at: Monotonic::default(),
         }
     }
 
@@ -122,12 +129,17 @@ impl Daemon for Netguard {
         match event {
             daemonkit::Event::Start | daemonkit::Event::Deadline => {
                 self.end_trial(now);
-                if now >= self.machine.next_check() {
-                    self.listen(now);
+                // One waking for both.
+                let soon = now + TOGETHER;
+                if soon >= self.machine.next_check() {
+                    if soon >= self.listen_at {
+                        self.listen_at = now + LISTEN;
+                        self.listen(now);
+                    }
                     self.check(now);
                 }
                 // After the packet filter: forwarding waits for it.
-                if now >= self.keeper.watch.next_look() {
+                if soon >= self.keeper.watch.next_look() {
                     self.keep_settings(now);
                 }
             }
@@ -152,6 +164,11 @@ impl Daemon for Netguard {
     fn report(&self, now: Monotonic) -> snapshot::Report {
         let firewall = status::Firewall { machine: &self.machine, own: &self.own, trial: &self.trial };
         status::report(&firewall, &self.keeper.watch, &self.policy, now)
+    }
+
+    fn revision(&self) -> Option<u64> {
+        let firewall = status::Firewall { machine: &self.machine, own: &self.own, trial: &self.trial };
+        Some(status::revision(&firewall, &self.keeper.watch, &self.policy))
     }
 
     fn follows(&self) -> &[&str] {

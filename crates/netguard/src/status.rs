@@ -7,6 +7,7 @@ use crate::trial::Trial;
 use ruleset::{Device, Family, Metered, Policy};
 use serde_json::json;
 use snapshot::{Condition, Report, Severity};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use sysio::Monotonic;
 
 /// Whom the packet filter's part of the report is asked of.
@@ -37,6 +38,23 @@ pub(crate) fn report(firewall: &Firewall<'_>, settings: &Watch, policy: &Policy,
         .condition(sysctl::status::repaired(settings, now))
         .condition(sysctl::status::fought(settings))
         .condition(hidden_devices(policy))
+}
+
+/// A number that is another when the report says something else. What only time changes, such as a repair
+/// that is no longer shown, is told with the next heartbeat.
+pub(crate) fn revision(firewall: &Firewall<'_>, settings: &Watch, policy: &Policy) -> u64 {
+    let Firewall { machine, own, trial } = firewall;
+    let mut hasher = DefaultHasher::new();
+    let last = machine.last();
+    (machine.applied(), machine.repairs(), machine.fight().is_some()).hash(&mut hasher);
+    for (finding, rules) in last.firewall.values() {
+        (failure(finding), rules).hash(&mut hasher);
+    }
+    (&last.beside, own.problems(), trial.words()).hash(&mut hasher);
+    (settings.right(), settings.changes(), settings.fights().count()).hash(&mut hasher);
+    settings.failures().for_each(|why| why.hash(&mut hasher));
+    policy.metered.as_ref().map(Metered::word).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn own_refused(own: &OwnFiles) -> Option<Condition> {
@@ -80,8 +98,12 @@ fn hidden_devices(policy: &Policy) -> Option<Condition> {
         .then(|| Condition::new("metered-mac-behind-router", Severity::Warning, summary, detail))
 }
 
+fn failure(finding: &Finding) -> Option<&str> {
+    if let Finding::Failed(why) = finding { Some(why) } else { None }
+}
+
 fn failures<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<&'a str> {
-    findings.filter_map(|f| if let Finding::Failed(why) = f { Some(why.as_str()) } else { None }).collect()
+    findings.filter_map(failure).collect()
 }
 
 fn not_applied(machine: &Machine) -> Option<Condition> {
