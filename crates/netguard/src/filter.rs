@@ -41,7 +41,7 @@ impl Netguard {
     /// Looks at the packet filter, and tries what is new in a person's files.
     pub(crate) fn check(&mut self, now: Monotonic) {
         self.networks.refresh(now, &self.policy.lan);
-        for candidate in self.own.changed() {
+        for candidate in self.own.changed(now) {
             self.try_own(now, &candidate);
         }
         self.look(now);
@@ -58,14 +58,21 @@ impl Netguard {
         if !findings.changes.is_empty() {
             log::warn!("{}; put right", machine::told(&findings.changes));
         }
+        // The event of a change that was found by the clock; who did it is told with it.
+        let stirred = self.hear(now);
         if self.machine.step(now, Event::Checked { policy, findings: findings.clone() }) {
             self.machine.step(now, Event::Suspects(suspects::running(&self.root)));
+        }
+        if stirred {
+            // It may as well have come behind the look.
+            self.machine.step(now, Event::Stirred { by: Vec::new() });
         }
         findings
     }
 
     fn try_own(&mut self, now: Monotonic, candidate: &Candidate) {
         let before = self.policy.own.clone();
+        let well = self.machine.applied();
         match &candidate.rules {
             Some(rules) => self.policy.own.insert(candidate.family, rules.clone()),
             None => self.policy.own.remove(&candidate.family),
@@ -78,30 +85,30 @@ impl Netguard {
             return self.own.accept(candidate);
         };
         self.policy.own = before;
-        // Not their fault: it is tried again at the next look.
         let input = self.driver.refused(candidate.family);
-        self.own.refuse(candidate, &why, input);
+        self.own.refuse(now, candidate, &why, input, well);
     }
 
-    /// What others did to the packet filter; our own changes are no news.
-    pub(crate) fn hear(&mut self, now: Monotonic) {
-        let Some(monitor) = &mut self.monitor else { return };
+    /// What others did to the packet filter; our own changes are no news. Whether there was any.
+    pub(crate) fn hear(&mut self, now: Monotonic) -> bool {
+        let Some(monitor) = &mut self.monitor else { return false };
         let heard = match monitor.drain() {
             Ok(heard) => heard,
             Err(error) => {
                 log::warn!("{error}; changes of the packet filter are looked for every second");
                 self.monitor = None;
-                return;
+                return false;
             }
         };
         let others = heard.commits.into_iter().filter(|commit| !self.driver.is_own(commit.generation));
         let others: Vec<_> = others.collect();
         if others.is_empty() && !heard.lost {
-            return;
+            return false;
         }
         let named = others.into_iter().filter_map(|commit| commit.by).take(WRITERS);
         let by = named.map(|(pid, name)| suspects::described(&self.root, pid, &name)).collect();
         self.machine.step(now, Event::Stirred { by });
+        true
     }
 
     /// Somebody wants to see what a configuration does, with a way back. `content`: an id and seconds.

@@ -139,7 +139,9 @@ impl Daemon for Netguard {
                     self.keep_settings(now);
                 }
             }
-            daemonkit::Event::Ready { token: EVENTS, .. } => self.hear(now),
+            daemonkit::Event::Ready { token: EVENTS, .. } => {
+                self.hear(now);
+            }
             daemonkit::Event::Request(name) if name == filter::CONFIRM => self.confirm(now),
             daemonkit::Event::RequestWith { name, content } if name == filter::APPLY => {
                 self.begin_trial(now, &content);

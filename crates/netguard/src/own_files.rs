@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use sysio::{Root, file};
+use std::time::Duration;
+use sysio::{Monotonic, Root, file};
 
 /// Where they are; `failberry config import` copies them from the card.
 const DIRECTORY: &str = "/data/failberry/config";
 /// Thousands of rules; more is a block list, for which there are sets.
 const LIMIT: u64 = 256 * 1024;
+/// What the kernel refused is tried again after this: a try that fails half way is taken back, and is felt.
+const AGAIN: Duration = Duration::from_secs(600);
 /// For root alone.
 const PRIVATE: u32 = 0o600;
 
@@ -24,6 +27,8 @@ struct Judged {
     /// None: the file was not there.
     print: Option<Print>,
     problem: Option<String>,
+    /// When it is tried again although it has not changed: what the kernel refuses it may take later.
+    again: Option<Monotonic>,
 }
 
 /// Looks at the files and remembers the verdicts.
@@ -64,11 +69,11 @@ impl OwnFiles {
     }
 
     /// Files that changed since they were judged. One that cannot be used is judged here.
-    pub(crate) fn changed(&mut self) -> Vec<Candidate> {
-        Family::BOTH.into_iter().filter_map(|family| self.look(family)).collect()
+    pub(crate) fn changed(&mut self, now: Monotonic) -> Vec<Candidate> {
+        Family::BOTH.into_iter().filter_map(|family| self.look(now, family)).collect()
     }
 
-    fn look(&mut self, family: Family) -> Option<Candidate> {
+    fn look(&mut self, now: Monotonic, family: Family) -> Option<Candidate> {
         let path = self.path(family);
         let print = match std::fs::metadata(&path) {
             Ok(data) => Some((data.dev(), data.ino(), data.len(), data.mtime(), data.mtime_nsec())),
@@ -78,7 +83,8 @@ impl OwnFiles {
                 return None;
             }
         };
-        if self.judged.get(&family).map_or(print.is_none(), |judged| judged.print == print) {
+        let known = |judged: &Judged| judged.print == print && judged.again.is_none_or(|again| now < again);
+        if self.judged.get(&family).map_or(print.is_none(), known) {
             return None;
         }
         if print.is_none() {
@@ -116,19 +122,28 @@ impl OwnFiles {
         self.judge(candidate.family, candidate.print, None);
     }
 
-    /// `iptables-restore` refused a candidate: `error` is what it said of `input`. Whether that is the
-    /// candidate's fault; if not, it is tried again.
-    pub(crate) fn refuse(&mut self, candidate: &Candidate, error: &str, input: Option<&str>) -> bool {
-        let Some(rules) = &candidate.rules else { return false };
-        let line = input.and_then(|input| refused_line(error, input));
-        let Some(line) = line.and_then(|line| rules.line_of(line)) else { return false };
+    /// A candidate could not be loaded: `error` is what `iptables-restore` said of `input`. It is the
+    /// candidate's fault if a line of it is named, or if all was `well` without it; else it is tried again.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Monotonic,
+        candidate: &Candidate,
+        error: &str,
+        input: Option<&str>,
+        well: bool,
+    ) {
+        let Some(rules) = &candidate.rules else { return };
+        let line = input.and_then(|input| refused_line(error, input)).and_then(|line| rules.line_of(line));
         let path = self.path(candidate.family);
-        self.judge(
-            candidate.family,
-            candidate.print,
-            Some(format!("{} line {line}: {error}", path.display())),
-        );
-        true
+        let problem = match line {
+            Some(line) => format!("{} line {line}: {error}", path.display()),
+            None if well => format!("{}: {error}", path.display()),
+            None => return,
+        };
+        self.judge(candidate.family, candidate.print, Some(problem));
+        if let Some(judged) = self.judged.get_mut(&candidate.family) {
+            judged.again = Some(now + AGAIN);
+        }
     }
 
     pub(crate) fn problems(&self) -> Vec<&str> {
@@ -136,7 +151,7 @@ impl OwnFiles {
     }
 
     fn judge(&mut self, family: Family, print: Option<Print>, problem: Option<String>) {
-        let before = self.judged.insert(family, Judged { print, problem: problem.clone() });
+        let before = self.judged.insert(family, Judged { print, problem: problem.clone(), again: None });
         if let Some(problem) = problem
             && before.is_none_or(|before| before.problem.as_ref() != Some(&problem))
         {
@@ -171,6 +186,10 @@ mod tests {
 
     const GOOD: &str = "*filter\n-A INPUT -s 203.0.113.7 -j ACCEPT\nCOMMIT\n";
 
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_secs(seconds)
+    }
+
     fn files() -> (tempfile::TempDir, OwnFiles) {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::at(dir.path());
@@ -182,14 +201,14 @@ mod tests {
     #[test]
     fn a_file_is_a_candidate_once_and_its_rules_survive_a_restart_and_a_broken_edit() {
         let (_dir, mut files) = files();
-        assert_eq!(files.changed(), []);
+        assert_eq!(files.changed(at(1)), []);
         fs::write(files.path(Family::V4), GOOD).unwrap();
-        let candidates = files.changed();
+        let candidates = files.changed(at(1));
         assert_eq!(candidates.len(), 1);
         files.accept(&candidates[0]);
-        assert_eq!(files.changed(), []);
+        assert_eq!(files.changed(at(1)), []);
         fs::write(files.path(Family::V4), "*filter\n\n-A INPUT -s\n-X\nCOMMIT\n").unwrap();
-        assert_eq!(files.changed(), []);
+        assert_eq!(files.changed(at(1)), []);
         let problem = files.problems()[0].to_owned();
         assert!(
             problem.ends_with(
@@ -201,7 +220,7 @@ mod tests {
         assert_eq!(restarted.in_force().get(&Family::V4), candidates[0].rules.as_ref());
         // Taken away: so are the rules.
         fs::remove_file(files.path(Family::V4)).unwrap();
-        let gone = files.changed();
+        let gone = files.changed(at(1));
         assert_eq!(gone[0].rules, None);
         files.accept(&gone[0]);
         assert!(files.in_force().is_empty() && files.problems().is_empty());
@@ -211,17 +230,19 @@ mod tests {
     fn a_refusal_is_led_back_to_the_line_of_the_file() {
         let (_dir, mut files) = files();
         fs::write(files.path(Family::V6), "# one\n*filter\n-A INPUT -j NOWHERE\nCOMMIT\n").unwrap();
-        let candidate = files.changed().pop().unwrap();
+        let candidate = files.changed(at(1)).pop().unwrap();
         let input = "*filter\n:FB-MY-INPUT - [0:0]\n-A FB-INPUT -j DROP\n-A FB-MY-INPUT -j NOWHERE\nCOMMIT\n";
         // The fault of another line is not the file's.
-        assert!(!files.refuse(&candidate, "line 3: RULE_APPEND failed", Some(input)));
-        assert_eq!(files.changed().len(), 1);
-        assert!(files.refuse(
-            &candidate,
-            "iptables-restore v1.8.11: \nline 4: RULE_APPEND failed",
-            Some(input)
-        ));
+        files.refuse(at(1), &candidate, "line 3: RULE_APPEND failed", Some(input), false);
+        assert_eq!(files.changed(at(1)).len(), 1);
+        let said = "iptables-restore v1.8.11: \nline 4: RULE_APPEND failed";
+        files.refuse(at(1), &candidate, said, Some(input), false);
         assert!(files.problems()[0].contains("rules.v6 line 3: "), "{:?}", files.problems());
-        assert_eq!(files.changed(), []);
+        assert_eq!(files.changed(at(1)), []);
+        // Perhaps a module is there by then.
+        assert_eq!(files.changed(at(1) + AGAIN).len(), 1);
+        // The legacy flavour names the line of COMMIT: without other trouble, it is the file's.
+        files.refuse(at(1), &candidate, "line 5 failed", Some(input), true);
+        assert!(files.problems()[0].ends_with("rules.v6: line 5 failed"), "{:?}", files.problems());
     }
 }

@@ -4,7 +4,7 @@
 //! the daemon does it where it runs, else a process that left the session.
 
 use super::confirm::{self, CONFIRMED, PRIVATE, REQUESTS, Tried, WAITING};
-use super::{OK, REFUSED, USAGE, Words};
+use super::{OK, REFUSED, USAGE, Words, usage};
 use crate::driver::{Driver, family_name};
 use crate::filter::{APPLY, CANDIDATE, CONFIRM, TRIAL_SECONDS};
 use crate::machine::{Finding, Findings};
@@ -17,7 +17,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use sysio::{Root, file};
+use sysio::{Root, clock, file};
 
 pub(super) const HELP: &str = "Loads the rules of a configuration, those of both families or none.\n\
     With --confirm the rules before come back after SECONDS (5 to 3600) unless `netguard confirm`\n\
@@ -33,6 +33,9 @@ const WAITS: &str = "NETGUARD_WAITS";
 
 pub(super) fn run(words: &Words) -> u8 {
     let root = words.root.clone().unwrap_or_else(Root::system);
+    if !words.values.is_empty() {
+        return usage("apply takes no operands");
+    }
     if words.confirm.is_some_and(|seconds| !TRIAL_SECONDS.contains(&seconds)) {
         eprintln!(
             "netguard: apply: --confirm takes {} to {} seconds",
@@ -77,8 +80,9 @@ fn at_once(root: &Root, mut policy: Policy) -> Result<Loaded, String> {
     policy.management_networks.dedup();
     policy.lan_networks = lan_networks(&policy.lan);
     let mut files = OwnFiles::new(root);
-    for candidate in files.changed() {
-        policy.own.extend(candidate.rules.map(|rules| (candidate.family, rules)));
+    let candidates = files.changed(clock::now());
+    for candidate in &candidates {
+        policy.own.extend(candidate.rules.clone().map(|rules| (candidate.family, rules)));
     }
     if let [problem, ..] = files.problems()[..] {
         return Err(problem.to_owned());
@@ -91,6 +95,7 @@ fn at_once(root: &Root, mut policy: Policy) -> Result<Loaded, String> {
     let findings = driver.check(&policy);
     let failures: Vec<String> = failures(&findings).collect();
     if failures.is_empty() {
+        candidates.iter().for_each(|candidate| files.accept(candidate));
         let count = |family| findings.firewall.get(&family).map_or(0, |(_, rules)| *rules);
         let told = format!("loaded: {} rules for IPv4, {} for IPv6", count(Family::V4), count(Family::V6));
         return Ok(Loaded { told, driver, before });

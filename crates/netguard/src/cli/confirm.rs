@@ -1,6 +1,6 @@
 //! `netguard confirm`: the new rules let me in, they shall stay.
 
-use super::{OK, REFUSED, Words};
+use super::{OK, REFUSED, Words, usage};
 use crate::{filter, private};
 use sysio::{Root, clock, file};
 
@@ -16,6 +16,9 @@ pub(super) const REQUESTS: &str = "/run/failberry/requests/netguard";
 pub(super) const PRIVATE: u32 = 0o600;
 
 pub(super) fn run(words: &Words) -> u8 {
+    if !words.values.is_empty() {
+        return usage("confirm takes no operands");
+    }
     let root = words.root.clone().unwrap_or_else(Root::system);
     let asked = if daemon(&root).is_some_and(|tried| tried.state == "waiting") {
         file::write_atomic(&root.path(REQUESTS).join(filter::CONFIRM), b"", PRIVATE)

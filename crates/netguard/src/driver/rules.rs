@@ -18,6 +18,9 @@ type OwnChains = BTreeMap<(String, String), Vec<String>>;
 pub(crate) struct Rules {
     /// What was in place, and at which generation.
     in_place: BTreeMap<Family, (u32, Ruleset)>,
+    /// The policy and the generation at which all was as it should be, and how many rules that are: a
+    /// look that finds both unchanged does not even make the rules it would compare.
+    quiet: Option<(Policy, u32, BTreeMap<Family, usize>)>,
     /// What was complete once: only what differs from that is somebody's doing.
     settled: BTreeMap<Family, Ruleset>,
     /// Policies of built-in chains, as they were found first.
@@ -56,9 +59,23 @@ struct Failure {
 impl<F: Firewall, S> Driver<F, S> {
     /// Looks at the packet filter and puts right what differs.
     pub(crate) fn look_at_firewall(&mut self, policy: &Policy) -> Findings {
-        let mut findings = Findings::default();
         // Asked before the rules are read: a change in between is seen now or has a new number next time.
         let generation = self.firewall.generation();
+        let mut findings = match &self.rules.quiet {
+            Some((of, at, counts)) if of == policy && Some(*at) == generation => Findings {
+                firewall: counts.iter().map(|(family, rules)| (*family, (Finding::Same, *rules))).collect(),
+                ..Findings::default()
+            },
+            _ => self.compare(policy, generation),
+        };
+        for family in Family::BOTH {
+            self.look_beside(family, &mut findings);
+        }
+        findings
+    }
+
+    fn compare(&mut self, policy: &Policy, generation: Option<u32>) -> Findings {
+        let mut findings = Findings::default();
         let mut open = Vec::new();
         for family in Family::BOTH {
             let want = self.wanted(policy, family);
@@ -80,9 +97,11 @@ impl<F: Firewall, S> Driver<F, S> {
                 entry.0 = finding;
             }
         }
-        for family in Family::BOTH {
-            self.look_beside(family, &mut findings);
-        }
+        let quiet = findings.firewall.values().all(|(finding, _)| *finding == Finding::Same);
+        self.rules.quiet = generation.filter(|_| quiet).map(|at| {
+            let counts = findings.firewall.iter().map(|(family, (_, rules))| (*family, *rules)).collect();
+            (policy.clone(), at, counts)
+        });
         findings
     }
 
