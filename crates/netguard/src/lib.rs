@@ -33,6 +33,7 @@ use ruleset::Policy;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
 use std::time::Duration;
+use sysctl::Foresight;
 use sysio::{Monotonic, Root};
 use trial::Trial;
 
@@ -54,6 +55,7 @@ pub struct Netguard {
     networks: Networks,
     machine: Machine,
     keeper: Keeper,
+    foresight: Foresight,
     driver: Driver<Iptables, ProcSys>,
     /// Events of the packet filter; none where the kernel gives none.
     monitor: Option<RulesMonitor>,
@@ -82,6 +84,7 @@ impl Netguard {
             networks: Networks::default(),
             machine: Machine::default(),
             keeper: Keeper::default(),
+            foresight: Foresight::default(),
             driver,
             monitor,
             root: root.clone(),
@@ -109,7 +112,12 @@ impl Netguard {
         let filtered = |family| machine.in_place(family);
         let explain =
             |path: &str, found: &str, wanted: &str| sysctl::files::reason(&self.root, path, found, wanted);
+        let before = self.keeper.watch.changes();
         self.keeper.turn(now, settings, ruleset::sysctls(&self.policy), filtered, explain);
+        if self.keeper.watch.changes() != before {
+            self.foresight.hurry();
+        }
+        self.foresight.turn(now, &self.root, &self.policy);
     }
 }
 
@@ -163,12 +171,13 @@ impl Daemon for Netguard {
 
     fn report(&self, now: Monotonic) -> snapshot::Report {
         let firewall = status::Firewall { machine: &self.machine, own: &self.own, trial: &self.trial };
-        status::report(&firewall, &self.keeper.watch, &self.policy, now)
+        status::report(&firewall, &self.keeper.watch, &self.policy, now).condition(self.foresight.condition())
     }
 
     fn revision(&self) -> Option<u64> {
         let firewall = status::Firewall { machine: &self.machine, own: &self.own, trial: &self.trial };
-        Some(status::revision(&firewall, &self.keeper.watch, &self.policy))
+        let foreseen = self.foresight.condition().map(|condition| condition.detail);
+        Some(status::revision(&firewall, &self.keeper.watch, &self.policy, foreseen.as_deref()))
     }
 
     fn follows(&self) -> &[&str] {

@@ -42,7 +42,12 @@ pub(crate) fn report(firewall: &Firewall<'_>, settings: &Watch, policy: &Policy,
 
 /// A number that is another when the report says something else. What only time changes, such as a repair
 /// that is no longer shown, is told with the next heartbeat.
-pub(crate) fn revision(firewall: &Firewall<'_>, settings: &Watch, policy: &Policy) -> u64 {
+pub(crate) fn revision(
+    firewall: &Firewall<'_>,
+    settings: &Watch,
+    policy: &Policy,
+    foreseen: Option<&str>,
+) -> u64 {
     let Firewall { machine, own, trial } = firewall;
     let mut hasher = DefaultHasher::new();
     let last = machine.last();
@@ -53,7 +58,7 @@ pub(crate) fn revision(firewall: &Firewall<'_>, settings: &Watch, policy: &Polic
     (&last.beside, own.problems(), trial.words()).hash(&mut hasher);
     (settings.right(), settings.changes(), settings.fights().count()).hash(&mut hasher);
     settings.failures().for_each(|why| why.hash(&mut hasher));
-    policy.metered.as_ref().map(Metered::word).hash(&mut hasher);
+    (policy.metered.as_ref().map(Metered::word), foreseen).hash(&mut hasher);
     hasher.finish()
 }
 

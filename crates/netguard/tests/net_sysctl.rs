@@ -61,6 +61,7 @@ fn forwarding_is_back_at_once_and_the_file_that_undid_it_is_named() {
     host.sh("sysctl -q -w net.ipv4.ip_forward=1");
     let _daemon = start(&host);
     assert_eq!(snapshot(&host)["repairs"], 0);
+    until(PATIENCE, "foresight", || condition(&snapshot(&host), "sysctl-would-undo").is_some());
     host.sh("sysctl -q --system");
     let took = until(BACK, "forwarding", || forwards(&host));
     println!("forwarding was back after {} ms", took.as_millis());
@@ -85,6 +86,7 @@ fn forwarding_is_back_at_once_and_the_file_that_undid_it_is_named() {
             .is_some_and(|c| c["detail"].as_str().unwrap().contains("no file sets it to 2"))
     });
     assert_eq!(snapshot(&host)["repairs"], 2);
+    assert!(condition(&snapshot(&host), "sysctl-would-undo").is_none());
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn text(random: &mut Random) -> String {
 /// Puts a random set of files in place and tells what it is.
 fn fill(random: &mut Random) -> String {
     clear();
-    let mut told = String::new();
+    let mut told = Vec::new();
     for _ in 0..=random.below(6) {
         let path = format!("{}/{}", random.one(&FOLDERS), random.one(&NAMES));
         if fs::symlink_metadata(&path).is_ok() {
@@ -125,14 +125,14 @@ fn fill(random: &mut Random) -> String {
             Some(link) => symlink(link, &path).unwrap(),
             None => fs::write(&path, &text).unwrap(),
         }
-        told += &format!("{path}: {}\n", link.map_or(format!("{text:?}"), |link| format!("-> {link}")));
+        told.push(format!("{path}: {}", link.map_or(format!("{text:?}"), |link| format!("-> {link}"))));
     }
     if random.below(2) == 0 {
         let text = text(random);
         fs::write("/etc/sysctl.conf", &text).unwrap();
-        told += &format!("/etc/sysctl.conf: {text:?}\n");
+        told.push(format!("/etc/sysctl.conf: {text:?}"));
     }
-    told
+    told.join("\n")
 }
 
 fn seed() {

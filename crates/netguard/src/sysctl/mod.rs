@@ -4,11 +4,13 @@
 //! everything declared is read every second: some twenty files that are not on a disk.
 
 pub(crate) mod files;
+mod foresight;
 mod keeper;
 mod proc_sys;
 pub(crate) mod status;
 mod watch;
 
+pub(crate) use foresight::Foresight;
 pub use keeper::Keeper;
 pub use proc_sys::ProcSys;
 pub use watch::{Action, Event, Seen, Watch};

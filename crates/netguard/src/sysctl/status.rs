@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_condition_has_a_page() {
-        for id in ["sysctl-read-only", "sysctl-repaired", "sysctl-fight"] {
+        for id in ["sysctl-read-only", "sysctl-repaired", "sysctl-fight", "sysctl-would-undo"] {
             let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/conditions/{id}.md"));
             let text = std::fs::read_to_string(&page).expect(id);
             assert!(text.starts_with(&format!("# {id}\n")), "{id}");
