@@ -95,7 +95,9 @@ fn at_once(root: &Root, mut policy: Policy) -> Result<Loaded, String> {
     let findings = driver.check(&policy);
     let failures: Vec<String> = failures(&findings).collect();
     if failures.is_empty() {
-        candidates.iter().for_each(|candidate| files.accept(candidate));
+        for candidate in &candidates {
+            files.accept(candidate);
+        }
         let count = |family| findings.firewall.get(&family).map_or(0, |(_, rules)| *rules);
         let told = format!("loaded: {} rules for IPv4, {} for IPv6", count(Family::V4), count(Family::V6));
         return Ok(Loaded { told, driver, before });
