@@ -10,14 +10,19 @@ use std::path::Path;
 /// A door guard must not stay at home because its paper is smudged: without a readable slice the
 /// strictest policy holds, and the log says so.
 pub fn load_policy(slice: &Path) -> Policy {
-    let config = match config::load(slice) {
-        Ok(config) => config,
-        Err(error) => {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            log::warn!("{error}{cause}; going on with the policy of a fresh appliance");
-            config::Config::default()
-        }
-    };
+    read_policy(slice).unwrap_or_else(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        log::warn!("{error}{cause}; going on with the policy of a fresh appliance");
+        of(&config::Config::default())
+    })
+}
+
+/// The policy of a configuration file that has to be right.
+pub(crate) fn read_policy(file: &Path) -> Result<Policy, config::LoadError> {
+    Ok(of(&config::load(file)?))
+}
+
+fn of(config: &config::Config) -> Policy {
     Policy { metered: metered(&config.metered), ..policy(&config.network) }
 }
 

@@ -13,14 +13,16 @@ mod encode;
 mod generation;
 mod monitor;
 mod neighbours;
+mod rules;
 
 pub use cards::{Belongings, Card};
 pub use connection::Connection;
 pub use conntrack::{count_connections, forget_connections};
 pub use counters::{Counters, Farewells};
-pub use generation::firewall_generation;
+pub use generation::{Commit, firewall_generation};
 pub use monitor::Monitor;
 pub use neighbours::{HardwareAddress, Neighbour, NeighbourChange, NeighbourMonitor, Nud};
+pub use rules::{Heard, RulesMonitor};
 
 use std::fmt;
 use std::net::IpAddr;

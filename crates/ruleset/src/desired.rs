@@ -2,7 +2,7 @@
 
 use crate::marks::PROBE_DSCP;
 use crate::{
-    Family, Network, OpenPort, OwnTable, Policy, Ruleset, Transport, canonical_rule, marking, metered,
+    Family, Network, OpenPort, OwnTable, Policy, Ruleset, Transport, canonical_rule, marking, metered, open,
 };
 use std::collections::BTreeMap;
 
@@ -38,13 +38,19 @@ pub fn desired(policy: &Policy, family: Family) -> Ruleset {
         (FORWARD, forward(policy, family)),
     ];
     chains.extend(metered::chains(policy, family));
+    chains.extend(open::chains(policy, family));
     let filter = table(&[("INPUT", INPUT), ("FORWARD", FORWARD)], chains);
     let mut chains = vec![(FORWARD, segment_size(policy))];
     chains.extend(marking::chains(policy, family));
     let mangle = table(&[&marking::JUMPS[..], &[("FORWARD", FORWARD)]].concat(), chains);
     let nat = table(&[("POSTROUTING", POSTROUTING)], vec![(POSTROUTING, translation(policy))]);
     let tables = [("filter", filter), ("mangle", mangle), ("nat", nat)];
-    Ruleset { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
+    let mut rules =
+        Ruleset { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() };
+    if let Some(own) = policy.own.get(&family) {
+        own.merge_into(&mut rules);
+    }
+    rules
 }
 
 fn table(jumps: &[(&str, &str)], chains: Vec<(&str, Vec<String>)>) -> OwnTable {
@@ -53,12 +59,13 @@ fn table(jumps: &[(&str, &str)], chains: Vec<(&str, Vec<String>)>) -> OwnTable {
         chains.into_iter().map(|(name, rules)| (name.to_owned(), canonical(rules))).collect();
     let mut jumps: Vec<_> = jumps.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
     jumps.sort();
-    OwnTable { chains, jumps }
+    OwnTable { chains, jumps, policies: BTreeMap::new() }
 }
 
 fn input(policy: &Policy, family: Family) -> Vec<String> {
     let mut rules = vec!["-i lo -j ACCEPT".to_owned()];
     rules.extend(impossible_sources(family).map(|source| format!("-s {source} -j DROP")));
+    rules.extend(spoofed(policy, family));
     rules.extend(established());
     rules.extend(icmp(family));
     for lan in &policy.lan {
@@ -73,7 +80,10 @@ fn input(policy: &Policy, family: Family) -> Vec<String> {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
         };
-        rules.push(format!("-p {protocol} --dport {port} -m conntrack --ctstate NEW -j ACCEPT"));
+        rules.push(format!(
+            "-p {protocol} --dport {port} -m conntrack --ctstate NEW -j {}",
+            open::target(policy)
+        ));
     }
     for lan in &policy.lan {
         for port in &policy.management_ports {
@@ -102,6 +112,7 @@ fn management(policy: &Policy, family: Family) -> Vec<String> {
 fn forward(policy: &Policy, family: Family) -> Vec<String> {
     let mut rules: Vec<String> =
         impossible_sources(family).map(|source| format!("-s {source} -j DROP")).collect();
+    rules.extend(spoofed(policy, family));
     for lan in &policy.lan {
         // A probe of the wired line that a house's router handed back to us: see `PROBE_DSCP`.
         let back = |uplink| format!("-i {lan} -o {uplink} -m dscp --dscp {PROBE_DSCP:#04x} -j DROP");
@@ -149,6 +160,15 @@ fn impossible_sources(family: Family) -> impl Iterator<Item = &'static str> {
         Family::V6 => IMPOSSIBLE_V6.iter(),
     }
     .copied()
+}
+
+/// A house's address that comes in by an uplink is a lie (RFC 2827). The kernel's loose reverse-path
+/// filter would let it pass, and has none for IPv6.
+fn spoofed(policy: &Policy, family: Family) -> impl Iterator<Item = String> {
+    let networks = policy.lan_networks.iter().filter(move |n| n.is_ipv4() == (family == Family::V4));
+    networks.flat_map(|network| {
+        policy.uplinks.iter().map(move |uplink| format!("-s {network} -i {uplink} -j DROP"))
+    })
 }
 
 fn established() -> [String; 2] {

@@ -74,6 +74,7 @@ pub(super) fn remove_leftovers(store: &Path) {
         let name = entry.file_name();
         let ours = [super::FILE, super::KEYS]
             .iter()
+            .chain(&super::RULES)
             .any(|file| name.to_string_lossy().starts_with(&format!(".{file}.")));
         if ours {
             let _ = fs::remove_file(entry.path());

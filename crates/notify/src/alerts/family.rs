@@ -6,9 +6,11 @@ use snapshot::{Condition, Severity};
 
 /// Conditions that take each other's place as one thing gets worse (each list ends with the worst): a
 /// change among them is told as a change, never as the end of one and the beginning of another.
-const FAMILIES: [&[&str]; 3] = [
+const FAMILIES: [&[&str]; 5] = [
     &["uplink-wired-lossy", "uplink-wired-partial", "uplink-wired-down"],
     &["uplink-cellular-lossy", "uplink-cellular-partial", "uplink-cellular-down"],
+    &["firewall-repaired", "firewall-fight"],
+    &["sysctl-repaired", "sysctl-fight"],
     &["usage-quota-75", "usage-quota-90", "usage-quota-spent"],
 ];
 
