@@ -1,5 +1,6 @@
 //! Text to [`Config`], or to every problem in it.
 
+use crate::cross::{self, Dangling};
 use crate::problem::Problem;
 use crate::schema::SectionInfo;
 use crate::sections::{Config, SECTIONS};
@@ -26,6 +27,12 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Vec<Problem>> {
 
     let mut checker = Checker { lines, config: Config::default(), problems: Vec::new() };
     checker.file(table.get_ref());
+    // Where a value was refused, a name may be missing only for that.
+    if checker.problems.is_empty() {
+        for Dangling { span, operand, cause, hint } in cross::check(&checker.config, table.get_ref()) {
+            checker.report(&span, operand, cause, hint);
+        }
+    }
     let Checker { config, problems: found, .. } = checker;
     // Where the syntax is broken, what the parser saved is a guess: keep what is surely wrong besides.
     let broken = !problems.is_empty();

@@ -79,6 +79,12 @@ fn values_out_of_range_are_refused() {
         "[network]\nopen-ports = [\"0/tcp\"]",
         "[network]\nopen-ports = [\"65536/tcp\"]",
         "[network]\nopen-ports = [\"22/sctp\"]",
+        "[metered]\nquota = 5",
+        "[metered]\nquota = \"5\"",
+        "[metered]\nbilling-day = 32",
+        "[metered]\nbilling-day = \"1\"",
+        "[metered]\nallow = [\"aa:bb\"]",
+        "[metered]\ngroups = [\"office\"]",
         "modem = 3",
         "[[modem]]",
     ] {
@@ -122,6 +128,25 @@ fn empty_text_leaves_an_optional_key_unset() {
 fn control_characters_in_a_name_do_not_reach_the_terminal() {
     let found = problems("[modem]\n\"\\u001b[2J\" = 1\n");
     assert!(!found[0].operand.contains('\u{1b}'));
+}
+
+#[test]
+fn a_group_that_is_used_must_exist_and_be_defined_once() {
+    let text = "[metered]\nallow = [\n  \"office\",\n  \"ofice\",\n]\n\
+                groups = [\n  \"office: 10.0.0.1\",\n  \"office: 10.0.0.2\",\n]\n";
+    let found = problems(text);
+    let brief: Vec<_> = found.iter().map(|p| (p.line, p.operand.as_str(), p.cause.as_str())).collect();
+    let wanted = [
+        (4, "metered.allow", "no group is called ofice"),
+        (8, "metered.groups", "a second group called office"),
+    ];
+    assert_eq!(brief, wanted);
+    assert!(found[0].hint.starts_with("groups are: office;"), "{}", found[0].hint);
+    let right = "[metered]\nessential = [\"office\"]\ngroups = [\"office: 10.0.0.1\"]\nquota = \"5 GB\"\n";
+    let config = parse(right.as_bytes()).unwrap();
+    for daemon in ["uplink", "netguard"] {
+        assert_eq!(parse(crate::slice(&config, daemon).as_bytes()).unwrap().metered, config.metered);
+    }
 }
 
 /// Text made of what configuration files are made of, so that the checker is reached, not only the parser.

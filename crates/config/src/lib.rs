@@ -7,6 +7,7 @@
 //! A new section or key is one entry in [`sections`].
 
 mod check;
+mod cross;
 mod example;
 mod problem;
 mod schema;
@@ -18,9 +19,11 @@ pub use check::{MAX_BYTES, parse};
 pub use example::example;
 pub use problem::{LoadError, Problem};
 pub use schema::{Key, SectionInfo};
-pub use sections::{Config, Modem, Network, SECTIONS, System};
+pub use sections::{Config, Metered, Metrics, Modem, Network, Nics, Notify, SECTIONS, System, Uplink};
 pub use slice::{SLICE_DIR, daemons, load, load_slice, slice, slice_name};
 pub use values::{
-    Apn, Auth, Cidr, DialMode, DialNumber, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort,
-    PdpType, Pin, Protocol, Secret, Text, UsbPath,
+    Apn, Auth, BillingDay, Bytes, Cidr, Device, DialMode, DialNumber, FailbackHold, Group, Host, HostPort,
+    Hostname, IdleHangup, Imei, InterfaceName, Mac, MailAddress, MailSecurity, MailServer, MetricPrefix,
+    MinSeverity, Mode, OpenPort, PdpType, Peer, Pin, ProbeKind, ProbeTarget, Protocol, Secret, Text, UsbPath,
+    Wait, WebUrl, Who,
 };

@@ -3,8 +3,9 @@
 
 use crate::schema::{section, sections};
 use crate::values::{
-    Apn, Auth, Cidr, DialMode, DialNumber, Hostname, IdleHangup, Imei, InterfaceName, Mode, OpenPort,
-    PdpType, Pin, Secret, Text, UsbPath,
+    Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, FailbackHold, Group, HostPort, Hostname,
+    IdleHangup, Imei, InterfaceName, MailAddress, MailServer, MetricPrefix, MinSeverity, Mode, OpenPort,
+    PdpType, Peer, Pin, ProbeTarget, Secret, Text, UsbPath, Wait, WebUrl, Who,
 };
 
 section! {
@@ -63,4 +64,109 @@ section! {
     }
 }
 
-sections! { system: System, modem: Modem, network: Network }
+section! {
+    /// How the lines to the internet are watched, and chosen.
+    Uplink "uplink" for ["uplink"] {
+        /// Whom to ask how a line is; this replaces the built-in list, so name several operators and
+        /// kinds: `icmp 1.1.1.1`, `dns 9.9.9.9`, `tcp host:port`, `tls host`,
+        /// `http http://host/path status=204 body=text`. Each may have operator= (targets of one count
+        /// as one) and region=.
+        targets "targets": Vec<ProbeTarget> = Vec::new(), like "[\"icmp 1.1.1.1 operator=cloudflare\", \"dns 9.9.9.9 operator=quad9\"]";
+        /// How long the wired line must have been good before it is used again, 5 to 3600; longer by
+        /// itself when it comes and goes.
+        failback_hold "failback-hold-seconds": FailbackHold = FailbackHold::default(), like "30";
+    }
+}
+
+section! {
+    /// What the cellular line may cost. What the appliance itself sends (its probes, SSH, dynamic DNS)
+    /// is never cut off.
+    Metered "metered" for ["netguard", "uplink"] {
+        /// The cellular line costs by the byte: its data is counted, and the keys below hold.
+        metered "metered": bool = true, like "true";
+        /// Devices that may use the cellular line; empty: everybody. By hardware address (covers IPv6,
+        /// too; only while the appliance is their gateway, see mode), by address, by network, or by the
+        /// name of a group. In mode "backup" name the router by its address, too: it asks for the names
+        /// that devices want, and who is allowed has none without it.
+        allow "allow": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\", \"192.168.178.20\"]";
+        /// Devices that may use it even when the quota is spent (the router, too: see allow).
+        essential "essential": Vec<Who> = Vec::new(), like "[\"aa:bb:cc:dd:ee:ff\"]";
+        /// Devices under a name, which the lists above may use.
+        groups "groups": Vec<Group> = Vec::new(), like "[\"office: aa:bb:cc:dd:ee:ff 192.168.178.20\"]";
+        /// Data in a billing period. GB and MB are decimal, as providers bill them; GiB and MiB are
+        /// possible. Not set: counted, never cut off. Providers round each call up, so set it lower
+        /// than what is in the contract.
+        quota "quota": Option<Bytes> = None, like "\"5 GB\"";
+        /// Day of the month on which the provider begins to count anew (in UTC), 1 to 31; in a shorter
+        /// month its last day.
+        billing_day "billing-day": BillingDay = BillingDay::default(), like "1";
+    }
+}
+
+section! {
+    /// Network cards and the devices next to them.
+    Nics "nics" for ["nic-health"] {
+        /// Devices on the same network, besides the gateways, whose neighbour entries are checked
+        /// regularly.
+        peers "peers": Vec<Peer> = Vec::new(), like "[\"192.168.178.2\"]";
+        /// Mend what is proven wrong: ask the kernel to look again for a neighbour, and bring back a
+        /// card that receives nothing. False: only report it.
+        repair "repair": bool = true, like "true";
+    }
+}
+
+section! {
+    /// Who is told when something is wrong, and when it is well again. Several ways may be given.
+    Notify "notify" for ["notify"] {
+        /// What the messages call this appliance. Not set: its host name.
+        name "name": Option<Text> = None, like "\"holiday home\"";
+        /// Tell conditions of this severity and worse: "info", "warning" or "error".
+        min_severity "min-severity": MinSeverity = MinSeverity::default(), like "\"warning\"";
+        /// A warning must last so long before it is told, 0 to 3600; an error a sixth of it.
+        settle "settle-seconds": Wait<0, 3600, 60> = Wait::default(), like "60";
+        /// What was told must be gone so long before that is told, 0 to 3600.
+        recovered "recovered-seconds": Wait<0, 3600, 60> = Wait::default(), like "60";
+        /// Where condition pages are for links in messages. Not set: this appliance's status page.
+        pages "pages": Option<WebUrl> = None, like "\"http://failberry.lan/conditions\"";
+        /// A JSON document is sent here by POST; docs/notifications.md describes it.
+        webhook "webhook": Option<Secret<WebUrl>> = None, like "\"https://example.org/hook\"";
+        /// Sent to the webhook as bearer token.
+        webhook_token "webhook-token": Option<Secret<Text>> = None, like "\"token\"";
+        /// Key that signs what the webhook gets (HMAC-SHA256, header X-Failberry-Signature).
+        webhook_secret "webhook-secret": Option<Secret<Text>> = None, like "\"secret\"";
+        /// Address of an ntfy topic. Who knows a topic reads it: choose a name nobody guesses.
+        ntfy "ntfy": Option<Secret<WebUrl>> = None, like "\"https://ntfy.sh/topic\"";
+        /// Access token of ntfy, if the topic needs one.
+        ntfy_token "ntfy-token": Option<Secret<Text>> = None, like "\"tk_x\"";
+        /// Incoming webhook of Slack, Mattermost, Rocket.Chat and the like.
+        slack "slack": Option<Secret<WebUrl>> = None, like "\"https://hooks.slack.com/services/T0/B0/x\"";
+        /// Mail server. Before the :// stands smtp for STARTTLS, smtps for TLS from the start, or
+        /// smtp-plain for a server without login and encryption.
+        smtp "smtp": Option<MailServer> = None, like "\"smtp://me@mail.example.org:587\"";
+        /// Password for the mail server.
+        smtp_password "smtp-password": Option<Secret<Text>> = None, like "\"password\"";
+        /// Who gets mail.
+        mail_to "mail-to": Vec<MailAddress> = Vec::new(), like "[\"me@example.org\"]";
+        /// The sender of mail. Not set: the first of mail-to.
+        mail_from "mail-from": Option<MailAddress> = None, like "\"failberry@example.org\"";
+    }
+}
+
+section! {
+    /// Numbers for a monitoring system. Prometheus finds them at /metrics of the status page.
+    Metrics "metrics" for ["notify", "statusd"] {
+        /// Answer /metrics on the status page's port, for the LAN.
+        prometheus "prometheus": bool = true, like "true";
+        /// A Graphite server that gets the same values in its plaintext protocol.
+        graphite "graphite": Option<HostPort> = None, like "\"graphite.lan:2003\"";
+        /// What the names of values at Graphite begin with.
+        prefix "prefix": MetricPrefix = MetricPrefix::default(), like "\"failberry\"";
+        /// Seconds between values for Graphite, 10 to 3600. None are sent while a metered line is the
+        /// active one.
+        interval "interval-seconds": Wait<10, 3600, 60> = Wait::default(), like "60";
+    }
+}
+
+sections! {
+    system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered, nics: Nics, notify: Notify, metrics: Metrics
+}

@@ -1,13 +1,19 @@
 //! The types of single values. Whoever holds one knows that it is right.
 
 mod dialling;
+mod metered;
 mod modem;
 mod network;
+mod notify;
+mod target;
 mod text;
 
 pub use dialling::{Auth, DialMode, IdleHangup, Imei, PdpType, UsbPath};
+pub use metered::{BillingDay, Bytes, Device, Group, Mac, Who};
 pub use modem::{Apn, DialNumber, Pin};
-pub use network::{Cidr, Hostname, InterfaceName, Mode, OpenPort, Protocol};
+pub use network::{Cidr, FailbackHold, Hostname, InterfaceName, Mode, OpenPort, Peer, Protocol};
+pub use notify::{HostPort, MailAddress, MailSecurity, MailServer, MetricPrefix, MinSeverity, Wait, WebUrl};
+pub use target::{Host, ProbeKind, ProbeTarget};
 pub use text::{Secret, Text};
 
 use std::ops::Range;

@@ -97,6 +97,13 @@ pub trait Daemon {
     /// What to publish at this moment.
     fn report(&self, now: Monotonic) -> snapshot::Report;
 
+    /// A number that changes when [`Daemon::report`] may say something new. A daemon that wakes many
+    /// times a second with nothing to say names one, and is asked for its report only when it has
+    /// changed or the heartbeat is due; without one it is asked in every turn.
+    fn revision(&self) -> Option<u64> {
+        None
+    }
+
     /// Daemons whose snapshots it follows.
     fn follows(&self) -> &[&str] {
         &[]

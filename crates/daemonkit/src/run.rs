@@ -62,6 +62,8 @@ struct Loop {
     ready: bool,
     next_ping: Monotonic,
     publish_again: Option<Monotonic>,
+    /// The daemon's revision of the last report.
+    published: Option<u64>,
 }
 
 impl Loop {
@@ -74,6 +76,7 @@ impl Loop {
             ready: false,
             next_ping: clock::now(),
             publish_again: None,
+            published: None,
         })
     }
 
@@ -131,6 +134,12 @@ impl Loop {
     /// Publishes; a full or read-only /run is logged once, and tried again until it is over.
     fn publish<D: Daemon>(&mut self, daemon: &D) {
         let now = clock::now();
+        let revision = daemon.revision();
+        let nothing_new = revision.is_some() && revision == self.published;
+        if nothing_new && self.publish_again.is_none() && now < self.publisher.due() {
+            return;
+        }
+        self.published = revision;
         let result = self.publisher.publish(now, daemon.report(now));
         if let Err(error) = &result
             && self.publish_again.is_none()

@@ -8,7 +8,7 @@ use lexopt::Arg;
 use sysio::Root;
 
 use crate::request::{self, Request};
-use crate::{config_check, exit, import, incidents, modem, status};
+use crate::{config_check, exit, import, incidents, modem, notify, status, usage};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -19,7 +19,10 @@ usage: failberry COMMAND
   redial               hang up and call again
   dial                 with modem.dial on-demand: call now, also while the wired line is up
   hangup               end the call, and make no other until the wired line fails again
+  notify test          send a test message by every configured way, and show what came of it
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
+  usage [--json]       data of the cellular line in this billing period, and what is left
+  usage set '3.2 GB'   take the provider's figure for this period; root only
   modem                the stick: model, network, signal, link
   modem at 'AT+CSQ'    ask the stick something, also during the call; root only
   modem disable-cdrom  switch a ZTE stick's CD-ROM off for good, after a warning (--yes)
@@ -30,7 +33,7 @@ usage: failberry COMMAND
   -V, --version        the version
 ";
 
-const JSON: &str = "--json belongs to status and incidents";
+const JSON: &str = "--json belongs to status, incidents and usage";
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +60,17 @@ pub enum Command {
         /// For programs.
         json: bool,
     },
+    /// Show what the metered line has carried.
+    Usage {
+        /// The system.
+        root: Root,
+        /// For programs.
+        json: bool,
+    },
+    /// Take the provider's figure.
+    UsageSet(Root, String),
+    /// Send a test message by every way.
+    NotifyTest(Root),
     /// Show the stick.
     Modem(Root),
     /// Ask the stick.
@@ -100,11 +114,15 @@ impl Command {
         let command = match words.as_slice() {
             ["status"] => return Ok(Self::Status { root, json }),
             ["incidents"] => return Ok(Self::Incidents { root, json }),
+            ["usage"] => return Ok(Self::Usage { root, json }),
+            ["usage", "set", amount] => Self::UsageSet(root, (*amount).to_owned()),
+            ["usage", "set", ..] => return Err("usage set takes one amount, in quotes: '3.2 GB'".into()),
             ["config", "check", _] => Self::ConfigCheck(PathBuf::from(&verbs[2])),
             ["config", "import"] => Self::ConfigImport(root),
             ["redial"] => Self::Ask(root, Request::Redial),
             ["dial"] => Self::Ask(root, Request::Dial),
             ["hangup"] => Self::Ask(root, Request::HangUp),
+            ["notify", "test"] => Self::NotifyTest(root),
             ["modem"] => Self::Modem(root),
             ["modem", "at", command] => Self::ModemAt(root, (*command).to_owned()),
             ["modem", "at"] => return Err("modem at needs a command, such as 'AT+CSQ'".into()),
@@ -145,6 +163,9 @@ impl Command {
             Self::ConfigImport(root) => import::run(&root),
             Self::Ask(root, what) => request::run(&root, what),
             Self::Incidents { root, json } => incidents::run(&root, json),
+            Self::Usage { root, json } => usage::run(&root, json),
+            Self::UsageSet(root, amount) => usage::set(&root, &amount),
+            Self::NotifyTest(root) => notify::test(&root),
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
             Self::ModemForgetPin(root) => modem::forget_pin(&root),
@@ -171,11 +192,16 @@ mod tests {
         assert_eq!(parse(&["config", "import"]).unwrap(), Command::ConfigImport(root.clone()));
         let incidents = Command::Incidents { root: root.clone(), json: true };
         assert_eq!(parse(&["incidents", "--json"]).unwrap(), incidents);
+        let usage = Command::Usage { root: root.clone(), json: true };
+        assert_eq!(parse(&["usage", "--json"]).unwrap(), usage);
+        let set = Command::UsageSet(root.clone(), "3.2 GB".into());
+        assert_eq!(parse(&["usage", "set", "3.2 GB"]).unwrap(), set);
         for (word, request) in
             [("redial", Request::Redial), ("dial", Request::Dial), ("hangup", Request::HangUp)]
         {
             assert_eq!(parse(&[word]).unwrap(), Command::Ask(root.clone(), request));
         }
+        assert_eq!(parse(&["notify", "test"]).unwrap(), Command::NotifyTest(root.clone()));
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
         let root = Root::system();
         assert_eq!(parse(&["modem"]).unwrap(), Command::Modem(root.clone()));
@@ -204,6 +230,10 @@ mod tests {
             &["redial", "--yes"],
             &["dial", "112"],
             &["hangup", "--json"],
+            &["usage", "set"],
+            &["usage", "set", "3.2", "GB"],
+            &["notify"],
+            &["notify", "test", "--json"],
             &["modem", "at"],
             &["modem", "at", "AT", "+CSQ"],
             &["modem", "disable-cdrom", "--json"],

@@ -23,6 +23,10 @@ const CARD: &str = "/boot/firmware";
 const STORE: &str = "/data/failberry/config";
 const FILE: &str = "failberry.toml";
 const KEYS: &str = "authorized_keys";
+/// A person's own packet filter rules, which `netguard` loads.
+const RULES: [&str; 2] = ["rules.v4", "rules.v6"];
+/// As `netguard` reads at most.
+const RULES_LIMIT: u64 = 256 * 1024;
 /// Both hold secrets or say who may enter: for root alone.
 const PRIVATE: u32 = 0o600;
 
@@ -75,6 +79,9 @@ pub fn import(root: &Root) -> Result<Report, ImportError> {
         report.conditions.push(not_saved(FILE, &error));
     }
     report.conditions.extend(import_keys(&root.path(CARD).join(KEYS), &store.join(KEYS)));
+    for name in RULES {
+        report.conditions.extend(import_rules(name, &root.path(CARD).join(name), &store.join(name)));
+    }
     output::write_slices(root, &choice.config)?;
     if let Err(error) = output::set_hostname(root, choice.config.system.hostname.as_str()) {
         report.conditions.push(Condition::new(
@@ -143,6 +150,30 @@ fn import_keys(card: &Path, store: &Path) -> Option<Condition> {
     }
     let lines: Vec<String> = found.dropped.iter().map(ToString::to_string).collect();
     (!lines.is_empty()).then(|| keys_condition(&format!("no key in line {}", lines.join(", "))))
+}
+
+/// A file that cannot be understood leaves the one before in force; whether the kernel takes a rule,
+/// `netguard` finds out.
+fn import_rules(name: &str, card: &Path, store: &Path) -> Option<Condition> {
+    let refused = |problem: String| {
+        let summary = "a file of your own rules cannot be used";
+        let detail =
+            format!("{name} on the card: {problem}. The rules that were in force before stay in force");
+        Some(Condition::new("firewall-own-rules-refused", Severity::Error, summary, detail))
+    };
+    let bytes = match file::read_bounded(card, RULES_LIMIT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => return refused(format!("read it: {error}")),
+    };
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => return refused(error.to_string()),
+    };
+    if let Err(error) = ruleset::OwnRules::parse(text) {
+        return refused(error.to_string());
+    }
+    save(store, &bytes).err().map(|error| not_saved(name, &error))
 }
 
 fn keys_condition(what: &str) -> Condition {

@@ -7,8 +7,10 @@ pub mod exit;
 pub mod import;
 mod incidents;
 mod modem;
+mod notify;
 mod request;
 pub mod status;
+mod usage;
 
 pub use command::Command;
 pub use request::Request;

@@ -210,7 +210,7 @@ fn wait(request: &PathBuf, answer: &PathBuf) -> Result<Answer, u8> {
 }
 
 /// Small letters and digits, different for every call.
-fn token() -> String {
+pub(crate) fn token() -> String {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{:x}x{:x}", std::process::id(), time.as_nanos() & 0xffff_ffff)
 }

@@ -124,6 +124,35 @@ fn requests_are_left_for_the_dialer_and_it_is_said_when_nobody_is_there_to_take_
 }
 
 #[test]
+fn usage_is_read_from_uplink_and_corrected_by_a_request() {
+    let dir = system();
+    fs::remove_file(dir.path().join("run/failberry/uplink.json")).unwrap();
+    let output = failberry(dir.path(), &["usage"]);
+    assert_eq!(output.status.code(), Some(69));
+    assert!(err(&output).contains("journalctl -u uplink"), "{}", err(&output));
+    let now = clock::now().as_millis();
+    let text = format!(
+        r#"{{"schema":1,"daemon":"uplink","version":"0","boot_id":"b","monotonic_ms":{now},"wall":null,
+        "state":"online","since_ms":{now},"conditions":[],
+        "usage":{{"used_bytes":2000000000,"quota_bytes":5000000000,"percent":40,"guard":"open"}}}}"#
+    );
+    fs::write(dir.path().join("run/failberry/uplink.json"), text).unwrap();
+    let output = failberry(dir.path(), &["usage"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(out(&output).contains("2.00 GB of 5.00 GB, 40 %"), "{}", out(&output));
+    let output = failberry(dir.path(), &["usage", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!((&json["usage"]["percent"], &json["guard"]), (&40.into(), &"open".into()));
+
+    assert_eq!(failberry(dir.path(), &["usage", "set", "a lot"]).status.code(), Some(64));
+    assert_eq!(failberry(dir.path(), &["usage", "set", "3.2 GB"]).status.code(), Some(69));
+    let requests = dir.path().join("run/failberry/requests/uplink");
+    fs::create_dir(&requests).unwrap();
+    assert_eq!(failberry(dir.path(), &["usage", "set", "3.2 GB"]).status.code(), Some(0));
+    assert_eq!(fs::read_to_string(requests.join("usage-set")).unwrap(), "3.2 GB");
+}
+
+#[test]
 fn a_wrong_word_is_a_usage_error_with_the_way_to_help() {
     let dir = system();
     let output = failberry(dir.path(), &["statsu"]);

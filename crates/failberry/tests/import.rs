@@ -174,3 +174,25 @@ fn a_broken_data_partition_does_not_keep_the_card_from_coming_into_force() {
     assert_eq!((report.state.as_str(), ids(&report)), ("imported", vec!["config-not-saved"]));
     assert_eq!(system.apn().as_deref(), Some("one"));
 }
+
+#[test]
+fn rules_on_the_card_are_kept_and_broken_ones_leave_those_before() {
+    let system = System::new();
+    system.card("[modem]\napn = \"one\"\n");
+    let card = system.path("boot/firmware/rules.v4");
+    let good = "*filter\r\n-A INPUT -s 203.0.113.7 -j ACCEPT\r\nCOMMIT\r\n";
+    fs::write(&card, good).unwrap();
+    assert_eq!(ids(&system.boot()), [""; 0]);
+    assert_eq!(system.read("data/failberry/config/rules.v4"), good);
+    assert_eq!(mode(&system.path("data/failberry/config/rules.v4")), 0o600);
+    fs::write(&card, "*filter\n-A INPUT -j DROP\n").unwrap();
+    let report = system.boot();
+    assert_eq!(ids(&report), ["firewall-own-rules-refused"]);
+    let detail = &report.conditions[0].detail;
+    assert!(detail.starts_with("rules.v4 on the card: line 2: the table filter is not closed"), "{detail}");
+    assert_eq!(system.read("data/failberry/config/rules.v4"), good);
+    // A card without the file changes nothing.
+    fs::remove_file(&card).unwrap();
+    assert_eq!(ids(&system.boot()), [""; 0]);
+    assert_eq!(system.read("data/failberry/config/rules.v4"), good);
+}

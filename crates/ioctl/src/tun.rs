@@ -63,20 +63,14 @@ pub fn open(name: &str, flags: Flags) -> io::Result<OwnedFd> {
 }
 
 fn request(name: &str, mode: Mode) -> io::Result<libc::ifreq> {
-    if name.is_empty() || name.len() > NAME_MAX || name.bytes().any(|b| b == 0) {
-        let reason = format!("interface name `{name}`: 1 to {NAME_MAX} bytes without NUL");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-    }
     let mode = match mode {
         Mode::Tun => libc::IFF_TUN,
         Mode::Tap => libc::IFF_TAP,
     };
     let flags = libc::c_short::try_from(mode | libc::IFF_NO_PI).map_err(io::Error::other)?;
-    let mut ifr_name = [0; libc::IFNAMSIZ];
-    for (to, from) in ifr_name.iter_mut().zip(name.bytes()) {
-        *to = libc::c_char::from_ne_bytes([from]);
-    }
-    Ok(libc::ifreq { ifr_name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags } })
+    let mut request = crate::name(name)?;
+    request.ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_flags: flags };
+    Ok(request)
 }
 
 #[cfg(test)]

@@ -10,13 +10,15 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
-use crate::carrier::CarrierConfig;
+use crate::carrier::{CarrierConfig, Ipv6Subscriber};
+use crate::client::{Client, Habit};
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
+use crate::line::{Direction, Line};
 use crate::process::{self, Output};
 use crate::qemu::{self, Console, Extra, Machine, Model, Parts};
 use crate::stick::{self, StickConfig, StickHandle};
-use crate::world::{APPLIANCE, World};
+use crate::world::{self, APPLIANCE, Plan, World};
 
 /// What the user writes into `failberry.toml` where a scenario says nothing else.
 pub const CONFIG: &str = "[system]\nhostname = \"failberry\"\n\n[modem]\napn = \"internet.test\"\n\n\
@@ -45,6 +47,8 @@ pub struct Options<'a> {
     pub reboots: u32,
     /// Further devices on the bench.
     pub extras: &'a [Extra],
+    /// What is around it.
+    pub plan: Plan,
 }
 
 /// A booted appliance in its world. Fields end in this order: machine, stick, world, files.
@@ -66,6 +70,9 @@ pub struct Appliance {
     reboots_allowed: u32,
     switched_on: u32,
     extras: Vec<Extra>,
+    clients: Vec<Client>,
+    /// What the lines had carried when counting began anew.
+    counted: [u64; 2],
     _lock: Flock<File>,
 }
 
@@ -110,11 +117,11 @@ impl Appliance {
         if options.model == Model::BoardRpi3b {
             card.put("boot.env", qemu::BOARD_ENV.as_bytes())?;
         }
-        let mut world = World::create(&folder)?;
+        let mut world = World::create(&folder, options.plan)?;
         if options.extras.contains(&Extra::NetworkCard) {
             world.add_card(&folder)?;
         }
-        let carrier = CarrierConfig { netns: Some(world.internet.path()), ..CarrierConfig::default() };
+        let carrier = carrier(&world, options.plan)?;
         let subscriber = carrier.subscriber;
         let stick = match options.model {
             Model::BoardRpi3b => None,
@@ -140,6 +147,8 @@ impl Appliance {
             reboots_allowed: options.reboots,
             switched_on: 0,
             extras: options.extras.to_vec(),
+            clients: Vec::new(),
+            counted: [0; 2],
             _lock: lock,
         };
         appliance.power_on()?;
@@ -276,6 +285,48 @@ impl Appliance {
         }
     }
 
+    /// Somebody in the LAN begins with something, or begins anew.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn begin(&mut self, habit: Habit) -> Result<()> {
+        let mut ssh = self.ssh_command();
+        ssh.args(["-o", "IdentitiesOnly=yes", "-i"]).arg(&self.key);
+        ssh.arg(format!("root@{APPLIANCE}")).args(["--", "cat"]);
+        self.clients.retain(|client| client.habit != habit);
+        self.clients.push(Client::begin(habit, &self.world.client, ssh)?);
+        Ok(())
+    }
+
+    /// Who is at something.
+    ///
+    /// # Errors
+    /// When nobody is.
+    pub fn client(&self, habit: Habit) -> Result<&Client> {
+        let nobody = || Error::Unexpected(format!("nobody is at {}: client-start comes first", habit.name()));
+        self.clients.iter().find(|client| client.habit == habit).ok_or_else(nobody)
+    }
+
+    /// Everybody who is at something.
+    pub fn clients(&self) -> &[Client] {
+        &self.clients
+    }
+
+    /// Bytes a line has carried, both ways, since counting began.
+    pub fn line_bytes(&self, line: Line) -> u64 {
+        self.carried(line).saturating_sub(self.counted[line as usize])
+    }
+
+    /// Counts the bytes of a line from now on.
+    pub fn count_anew(&mut self, line: Line) {
+        self.counted[line as usize] = self.carried(line);
+    }
+
+    fn carried(&self, line: Line) -> u64 {
+        let relay = self.world.lines.get(line);
+        relay.counted(Direction::Up).bytes + relay.counted(Direction::Down).bytes
+    }
+
     fn ssh_command(&self) -> Command {
         let mut ssh = self.world.client.command("ssh");
         ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new", "-o"]);
@@ -283,6 +334,17 @@ impl Appliance {
         ssh.arg("-o").arg(format!("ConnectTimeout={SSH_CONNECT}"));
         ssh
     }
+}
+
+fn carrier(world: &World, plan: Plan) -> Result<CarrierConfig> {
+    let prefix = world::CARRIER_PREFIX.parse();
+    let prefix = prefix.map_err(|error| Error::Unexpected(format!("the carrier's prefix: {error}")))?;
+    let ipv6 = Ipv6Subscriber { gateway_id: 1, subscriber_id: 2, prefix };
+    Ok(CarrierConfig {
+        netns: Some(world.carrier.path()),
+        ipv6: plan.ipv6.then_some(ipv6),
+        ..CarrierConfig::default()
+    })
 }
 
 /// Two runs in one folder would write each other's card.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 use serde::Serialize;
@@ -12,6 +13,7 @@ use crate::bench;
 use crate::error::{Context, Error, Result};
 use crate::fault::catalogue::CATALOGUE;
 use crate::image;
+use crate::line;
 use crate::scenario::format::{Scenario, matches};
 use crate::scenario::run::Runner;
 use crate::stick::{self, StickConfig};
@@ -25,6 +27,8 @@ const USAGE: u8 = 64;
 const INTERRUPTED: u8 = 130;
 /// Runs of a benchmark's case when nothing is said: enough for a median.
 const RUNS: usize = 3;
+/// Minutes that an idle line is watched when nothing is said.
+const MINUTES: u32 = 60;
 /// The seed when none is named.
 const SEED: u64 = 1;
 
@@ -34,9 +38,10 @@ lab run NAME… [OPTION]…         run scenarios; * and ? in a name stand for a
     --seed N                    what random choices are made from; may repeat (default 1)
     --tag WORD                  those with this tag (no NAME needed)
     --json FILE                 write an array of {name, seed, passed, seconds, detail}
-lab faults                      list the faults of stick and carrier, their cures and sources
+lab faults                      list the faults of stick, carrier and lines, their cures and sources
 lab up [--once]                 boot the appliance to look at; --once: until it works, then end
-lab bench NAME [--runs N]       ours beside the peers (scripts/bench bakes the image for it)
+lab bench NAME [--runs N] [--minutes N]
+                                ours beside the peers (scripts/bench bakes the image for it)
 lab stick --socket PATH [--netns FILE]
                                 an emulated stick for a QEMU of your own
     --image FILE                the image to boot (default: the newest baked one)
@@ -51,6 +56,7 @@ struct Arguments {
     image: Option<PathBuf>,
     once: bool,
     runs: Option<usize>,
+    minutes: Option<u32>,
     socket: Option<PathBuf>,
     netns: Option<PathBuf>,
 }
@@ -92,6 +98,7 @@ fn parse(mut parser: lexopt::Parser) -> std::result::Result<Option<Arguments>, l
             Long("image") => arguments.image = Some(parser.value()?.into()),
             Long("socket") => arguments.socket = Some(parser.value()?.into()),
             Long("netns") => arguments.netns = Some(parser.value()?.into()),
+            Long("minutes") => arguments.minutes = Some(parser.value()?.parse()?),
             Long("runs") => arguments.runs = Some(parser.value()?.parse()?),
             Long("once") => arguments.once = true,
             Short('h') | Long("help") => return Ok(None),
@@ -141,6 +148,13 @@ fn faults() -> u8 {
         let times = if row.cycles > 1 { format!(" ({} times)", row.cycles) } else { String::new() };
         println!("{:18} cured by {:?}{times}; {}", "", row.cure, row.source);
     }
+    println!(
+        "\nfaults of a line (line-fault = {{ line = \"wired\" or \"cellular\", name = … }}), until line-clear:\n"
+    );
+    for row in &line::catalogue::CATALOGUE {
+        println!("{:20} {}", row.name, row.does);
+        println!("{:20} {}", "", row.source);
+    }
     0
 }
 
@@ -176,13 +190,32 @@ fn benchmark(arguments: &Arguments, top: &Path) -> Result<u8> {
         eprint!("lab: bench needs a name\n\n{HELP}");
         return Ok(USAGE);
     };
-    let image = image::find(arguments.image.clone(), top)?;
     let stop = Stop::on_signals()?;
     let folder = top.join("build/lab").join(format!("bench-{name}"));
+    if name == "detection" {
+        // In network namespaces: no image is booted.
+        let report = bench::detection::run(&top.join("target/release/uplink"), &folder, &stop)?;
+        return finish(arguments, &report);
+    }
+    if name == "idle-data" {
+        let time = Duration::from_secs(60) * arguments.minutes.unwrap_or(MINUTES).max(1);
+        let report = bench::idle_data::run(&top.join("target/release/uplink"), &folder, time, &stop)?;
+        return finish(arguments, &report);
+    }
+    if name == "guard" {
+        let monit = Some(top.join("build/bench/monit/usr/bin/monit")).filter(|program| program.exists());
+        let report = bench::guard::run(&top.join("target/release"), monit.as_deref(), &folder, &stop)?;
+        return finish(arguments, &report);
+    }
+    let image = image::find(arguments.image.clone(), top)?;
     let report = bench::run(name, &image, &folder, arguments.runs.unwrap_or(RUNS).max(1), &stop)?;
-    println!("{}", json(&report)?);
+    finish(arguments, &report)
+}
+
+fn finish(arguments: &Arguments, report: &impl Serialize) -> Result<u8> {
+    println!("{}", json(report)?);
     if let Some(file) = &arguments.json {
-        write(file, &report)?;
+        write(file, report)?;
     }
     Ok(0)
 }

@@ -11,9 +11,10 @@ use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
 use crate::net::forward::forward;
 use crate::qemu::Model;
-use crate::scenario::expect::{Expectation, Field, From, Http};
+use crate::scenario::expect::{Expectation, From, Http};
+use crate::scenario::snapshots::Field;
 use crate::stop::Stop;
-use crate::world::APPLIANCE;
+use crate::world::{APPLIANCE, Plan};
 
 /// From power-on to a working uplink; a cold builder with one slow core needs minutes.
 const READY: Duration = Duration::from_secs(600);
@@ -40,7 +41,15 @@ pub fn up(image: &Path, folder: &Path, once: bool, stop: &Stop) -> Result<()> {
     eprintln!("booting {} (logs: {})", image.display(), folder.display());
     // Whoever looks around may also watch the ladder's last rung.
     let reboots = if once { 0 } else { u32::MAX };
-    let options = Options { image, model: Model::Bench, folder, config: CONFIG, reboots, extras: &[] };
+    let options = Options {
+        image,
+        model: Model::Bench,
+        folder,
+        config: CONFIG,
+        reboots,
+        extras: &[],
+        plan: Plan::default(),
+    };
     let mut appliance = Appliance::boot(&options)?;
     if !once {
         eprint!("{}", doors(&appliance)?);

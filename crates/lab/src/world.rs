@@ -1,10 +1,11 @@
 //! The world around the appliance: internet, the house's router and wired line, a LAN client.
 //!
 //! ```text
-//!  internet ── wan ── router ── lan0 ┐
-//!     │ TUN                          ├─ house (bridge) ── tap: the appliance, 10.77.0.2
-//!  carrier (the stick's other end)   │
-//!                          client ───┘
+//!  internet ── wan [wired line] wan ── router ── lan ┐
+//!     │                                              ├─ house (bridge) ── tap: the appliance, 10.77.0.2
+//!     └─ cell [cellular line] net ── carrier         │
+//!                                      │   client ───┘
+//!                                      └─ the stick's other end
 //! ```
 //!
 //! Every box is a network namespace of its own; nothing in them can reach the builder's network.
@@ -16,7 +17,9 @@ use std::time::Duration;
 
 use crate::carrier::card::{CARD_SUBSCRIBER, CardNetwork};
 use crate::error::Result;
+use crate::line::{Line, LineFault, Lines, Mended};
 use crate::net::http::{self, Response, Url};
+use crate::net::internet::{self, dnsmasq};
 use crate::net::{Namespace, dns};
 use crate::process::Keep;
 
@@ -34,11 +37,18 @@ pub const NAME_SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr:
 /// What QEMU's `usb-net` makes of that MAC: its first byte is always 0x40
 /// (hw/usb/dev-network.c, `usb_net_realize`).
 pub const APPLIANCE_USB_MAC: &str = "40:27:eb:fa:11:be";
+/// The LAN client's hardware address, locally administered: what `[metered]` can name.
+pub const CLIENT_MAC: &str = "02:00:00:77:00:10";
 /// The tap the appliance's network adapter is attached to, in the house's namespace.
 pub const TAP: &str = "appliance";
-/// DNS and HTTP ports (IANA).
+/// A public resolver, which a client behind the appliance asks by its address.
+pub const PUBLIC_RESOLVER: Ipv4Addr = Ipv4Addr::new(9, 9, 9, 9);
+/// The house's own IPv6 network, where its line has one (RFC 3849), beside its unique local one.
+pub const HOUSE_PREFIX: &str = "2001:db8:77::";
+/// The subscriber's IPv6 network behind the carrier.
+pub const CARRIER_PREFIX: &str = "2001:db8:cc::";
+/// DNS (IANA).
 const DNS_PORT: u16 = 53;
-const HTTP_PORT: u16 = 80;
 
 /// Which way a page went, as its server saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -55,6 +65,10 @@ pub enum Via {
 pub struct World {
     /// Servers, and the carrier's TUN.
     pub internet: Arc<Namespace>,
+    /// Between the internet and the stick.
+    pub carrier: Namespace,
+    /// The lines to the internet.
+    pub lines: Lines,
     /// The house's router.
     pub router: Namespace,
     /// The LAN's bridge, with the appliance's tap.
@@ -63,7 +77,33 @@ pub struct World {
     pub client: Arc<Namespace>,
     /// The inside of a stick that is a network card, where a scenario has one.
     pub card: Option<CardNetwork>,
+    /// The messages that reached `http://web.test/alert`.
+    pub alerts: internet::Alerts,
+    /// Who resolves names for the LAN client.
+    resolver: Ipv4Addr,
     _servers: Vec<Keep>,
+}
+
+/// What differs from one world to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Who is the LAN client's gateway.
+    pub gateway: Gateway,
+    /// Whether both lines carry IPv6, and the house has a network of its own.
+    pub ipv6: bool,
+    /// What the lines' randomness is made from.
+    pub seed: u64,
+}
+
+/// Whom the LAN sends its packets to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gateway {
+    /// The house's router.
+    #[default]
+    Router,
+    /// The appliance (`network.mode = "gateway"`); names come from a public resolver.
+    Appliance,
 }
 
 impl World {
@@ -71,24 +111,51 @@ impl World {
     ///
     /// # Errors
     /// When the kernel or a server refuses.
-    pub fn create(logs: &Path) -> Result<Self> {
+    pub fn create(logs: &Path, plan: Plan) -> Result<Self> {
         let internet = Namespace::create("internet")?;
+        let carrier = Namespace::create("carrier")?;
         let router = Namespace::create("router")?;
         let house = Namespace::create("house")?;
         let client = Namespace::create("client")?;
-        wire_house(&house, &router, &client)?;
-        wire_internet(&internet, &router)?;
+        wire_house(&house, &router, &client, plan)?;
+        let lines = Lines::lay(&internet, &router, &carrier, plan.seed)?;
+        wire_lines(&internet, &router, &carrier, plan)?;
         router_rules(&router)?;
-        internet.inside(|| http::serve(SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT))))?;
-        let servers = vec![name_server(&internet, logs)?, house_server(&router, logs)?];
+        let alerts = internet::Alerts::default();
+        let mut servers = internet::populate(&internet, &NAME_SERVERS, logs, &alerts)?;
+        servers.push(house_server(&router, logs, plan)?);
+        let resolver = match plan.gateway {
+            Gateway::Router => ROUTER,
+            Gateway::Appliance => PUBLIC_RESOLVER,
+        };
         Ok(Self {
             internet: Arc::new(internet),
+            carrier,
+            lines,
             router,
             house,
             client: Arc::new(client),
             card: None,
+            alerts,
+            resolver,
             _servers: servers,
         })
+    }
+
+    /// A line fails.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn fail(&self, fault: &LineFault) -> Result<()> {
+        self.lines.fail(&self.internet, fault)
+    }
+
+    /// A line works again.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or nothing was wrong with it.
+    pub fn mend(&self, mended: &Mended) -> Result<()> {
+        self.lines.mend(&self.internet, mended)
     }
 
     /// Adds a stick that is a network card.
@@ -96,7 +163,7 @@ impl World {
     /// # Errors
     /// When the kernel or its server refuses.
     pub fn add_card(&mut self, logs: &Path) -> Result<()> {
-        self.card = Some(CardNetwork::create(&self.house, &self.internet, logs)?);
+        self.card = Some(CardNetwork::create(&self.house, &self.carrier, logs)?);
         Ok(())
     }
 
@@ -107,7 +174,25 @@ impl World {
     /// When the kernel refuses.
     pub fn wired_down(&self) -> Result<()> {
         self.router.ip("link set wan down")?;
-        self.router.ip(&format!("route replace default via {APPLIANCE}"))
+        self.router_turns_to_backup()
+    }
+
+    /// The house's router finds its line dead by itself, and sends everything to the appliance.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn router_turns_to_backup(&self) -> Result<()> {
+        self.router.ip(&format!("route replace default via {APPLIANCE}"))?;
+        forget_connections(&self.router, Turn::ToBackup)
+    }
+
+    /// The house's router returns to its line.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn router_turns_back(&self) -> Result<()> {
+        self.router.ip("route replace default via 203.0.113.1")?;
+        forget_connections(&self.router, Turn::Back)
     }
 
     /// The wired line is back, and the router returns to it.
@@ -116,11 +201,11 @@ impl World {
     /// When the kernel refuses.
     pub fn wired_up(&self) -> Result<()> {
         self.router.ip("link set wan up")?;
-        self.router.ip("route replace default via 203.0.113.1")?;
+        self.router_turns_back()?;
         self.router.ip("-6 route replace default via 2001:db8:ffff::1")
     }
 
-    /// Fetches a page as the LAN client does: name from the router, page from whoever routes.
+    /// Fetches a page as the LAN client does: name from its resolver, page from whoever routes.
     ///
     /// # Errors
     /// When it cannot be fetched within `limit`.
@@ -129,7 +214,7 @@ impl World {
         self.client.inside(|| {
             let address = match url.host.parse() {
                 Ok(address) => address,
-                Err(_) => dns::resolve(SocketAddr::from((ROUTER, DNS_PORT)), &url.host, limit)?,
+                Err(_) => dns::resolve(SocketAddr::from((self.resolver, DNS_PORT)), &url.host, limit)?,
             };
             http::get(address, &url, limit)
         })
@@ -147,14 +232,19 @@ impl World {
 
 /// Which way a page of the internet's web server went, read from the address it names.
 pub fn way(body: &str, subscriber: Ipv4Addr) -> Option<Via> {
-    match body.trim().strip_prefix("you come from ")?.parse::<Ipv4Addr>().ok()? {
+    way_from(body.trim().strip_prefix("you come from ")?.parse().ok()?, subscriber)
+}
+
+/// Which way something went that came from this address.
+pub fn way_from(address: Ipv4Addr, subscriber: Ipv4Addr) -> Option<Via> {
+    match address {
         WIRED => Some(Via::Wired),
         address if address == subscriber || address == CARD_SUBSCRIBER => Some(Via::Cellular),
         _ => None,
     }
 }
 
-fn wire_house(house: &Namespace, router: &Namespace, client: &Namespace) -> Result<()> {
+fn wire_house(house: &Namespace, router: &Namespace, client: &Namespace, plan: Plan) -> Result<()> {
     house.ip("link add lan type bridge")?;
     house.ip(&format!("tuntap add {TAP} mode tap"))?;
     house.cable("router", router, "lan")?;
@@ -165,21 +255,29 @@ fn wire_house(house: &Namespace, router: &Namespace, client: &Namespace) -> Resu
     house.ip("link set lan up")?;
     router.ip(&format!("address add {ROUTER}/24 dev lan"))?;
     router.ip("address add fd77::1/64 dev lan nodad")?;
+    if plan.ipv6 {
+        router.ip(&format!("address add {HOUSE_PREFIX}1/64 dev lan nodad"))?;
+    }
+    client.ip(&format!("link set eth0 address {CLIENT_MAC}"))?;
     client.ip("address add 10.77.0.10/24 dev eth0")?;
-    client.ip(&format!("route add default via {ROUTER}"))
+    let gateway = match plan.gateway {
+        Gateway::Router => ROUTER,
+        Gateway::Appliance => APPLIANCE,
+    };
+    client.ip(&format!("route add default via {gateway}"))
 }
 
-fn wire_internet(internet: &Namespace, router: &Namespace) -> Result<()> {
-    for address in ["192.0.2.53/32", "192.0.2.54/32", "192.0.2.80/32", "2001:db8::53/128", "2001:db8::80/128"]
-    {
-        internet.ip(&format!("address add {address} dev lo"))?;
-    }
-    internet.cable("wan", router, "wan")?;
-    internet.ip("address add 203.0.113.1/24 dev wan")?;
-    internet.ip("address add 2001:db8:ffff::1/64 dev wan nodad")?;
+fn wire_lines(internet: &Namespace, router: &Namespace, carrier: &Namespace, plan: Plan) -> Result<()> {
+    let (wired, cellular) = (Line::Wired.interface(), Line::Cellular.interface());
+    internet.ip(&format!("address add 203.0.113.1/24 dev {wired}"))?;
+    internet.ip(&format!("address add 2001:db8:ffff::1/64 dev {wired} nodad"))?;
     router.ip(&format!("address add {WIRED}/24 dev wan"))?;
     router.ip("address add 2001:db8:ffff::2/64 dev wan nodad")?;
-    for namespace in [internet, router] {
+    internet.ip(&format!("address add 192.0.2.129/30 dev {cellular}"))?;
+    internet.ip(&format!("address add 2001:db8:fffe::1/64 dev {cellular} nodad"))?;
+    carrier.ip("address add 192.0.2.130/30 dev net")?;
+    carrier.ip("address add 2001:db8:fffe::2/64 dev net nodad")?;
+    for namespace in [internet, router, carrier] {
         namespace.sysctl("ipv4/ip_forward", "1")?;
         namespace.sysctl("ipv6/conf/all/forwarding", "1")?;
     }
@@ -187,7 +285,16 @@ fn wire_internet(internet: &Namespace, router: &Namespace) -> Result<()> {
     // again by DHCPv6, which the lab does without.
     router.sysctl("ipv6/conf/wan/keep_addr_on_down", "1")?;
     router.ip("route add default via 203.0.113.1")?;
-    router.ip("-6 route add default via 2001:db8:ffff::1")
+    router.ip("-6 route add default via 2001:db8:ffff::1")?;
+    carrier.ip("route add default via 192.0.2.129")?;
+    carrier.ip("-6 route add default via 2001:db8:fffe::1")?;
+    // The carrier's subscribers: the stick's and the network card's.
+    internet.ip("route add 198.51.100.0/24 via 192.0.2.130")?;
+    if plan.ipv6 {
+        internet.ip(&format!("-6 route add {HOUSE_PREFIX}/64 via 2001:db8:ffff::2"))?;
+        internet.ip(&format!("-6 route add {CARRIER_PREFIX}/64 via 2001:db8:fffe::2"))?;
+    }
+    Ok(())
 }
 
 /// A house router: NAT towards the wired line, the health port forwarded to the appliance. It does
@@ -197,24 +304,38 @@ fn router_rules(router: &Namespace) -> Result<()> {
     router.sysctl("ipv4/conf/lan/send_redirects", "0")?;
     router.nft(&format!(
         "table inet house {{
-           chain out {{ type nat hook postrouting priority srcnat; oifname wan masquerade; }}
+           chain out {{ type nat hook postrouting priority srcnat;
+             oifname wan meta nfproto ipv4 masquerade;
+             oifname wan ip6 saddr fc00::/7 masquerade; }}
            chain in {{ type nat hook prerouting priority dstnat;
              iifname wan meta nfproto ipv4 tcp dport 9000 dnat ip to {APPLIANCE}; }}
          }}"
     ))
 }
 
-fn name_server(internet: &Namespace, logs: &Path) -> Result<Keep> {
-    let mut command = dnsmasq(internet);
-    for address in NAME_SERVERS {
-        command.arg(format!("--listen-address={address}"));
-    }
-    command.args(["--bind-interfaces", "--local=/test/"]);
-    command.args(["--host-record=web.test,192.0.2.80", "--host-record=web6.test,2001:db8::80"]);
-    Keep::logged(&mut command, &logs.join("internet-dns.log"))
+/// Where the router has turned to.
+#[derive(Clone, Copy)]
+enum Turn {
+    Back,
+    ToBackup,
 }
 
-fn house_server(router: &Namespace, logs: &Path) -> Result<Keep> {
+/// What routers with a backup do on a turn (mwan3's `flush_conntrack`): a flow that never pauses would
+/// keep its entry without NAT, and its packets leave with an address of the LAN. Another zone of
+/// connection tracking is as good as an empty table.
+fn forget_connections(router: &Namespace, turn: Turn) -> Result<()> {
+    let zone = turn as u8 + 1;
+    router.nft(&format!(
+        "table inet turn {{ }}
+         delete table inet turn
+         table inet turn {{
+           chain in {{ type filter hook prerouting priority raw; ct zone set {zone}; }}
+           chain own {{ type filter hook output priority raw; ct zone set {zone}; }}
+         }}"
+    ))
+}
+
+fn house_server(router: &Namespace, logs: &Path, plan: Plan) -> Result<Keep> {
     let mut command = dnsmasq(router);
     command.args(["--interface=lan", "--except-interface=lo", "--bind-interfaces"]);
     for server in NAME_SERVERS {
@@ -224,15 +345,11 @@ fn house_server(router: &Namespace, logs: &Path) -> Result<Keep> {
     command.arg("--dhcp-range=10.77.0.100,10.77.0.200,255.255.255.0,12h");
     command.arg(format!("--dhcp-host={APPLIANCE_MAC},{APPLIANCE_USB_MAC},{APPLIANCE}"));
     command.args(["--enable-ra", "--dhcp-range=fd77::,ra-only,64"]);
+    if plan.ipv6 {
+        command.arg(format!("--dhcp-range={HOUSE_PREFIX},ra-only,64"));
+    }
     command.arg(format!("--dhcp-leasefile={}", logs.join("router.leases").display()));
     Keep::logged(&mut command, &logs.join("router-dnsmasq.log"))
-}
-
-pub(crate) fn dnsmasq(namespace: &Namespace) -> std::process::Command {
-    let mut command = namespace.command("dnsmasq");
-    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv"]);
-    command.args(["--user=root", "--group=root", "--pid-file", "--log-facility=-", "--log-queries"]);
-    command
 }
 
 #[cfg(test)]

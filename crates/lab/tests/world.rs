@@ -20,7 +20,7 @@ fn wired(world: &World) -> Option<()> {
 #[test]
 fn the_wired_line_carries_the_client_until_it_dies_and_after_it_is_back() {
     let logs = tempfile::tempdir().expect("a folder");
-    let world = World::create(logs.path()).expect("a world");
+    let world = World::create(logs.path(), lab::world::Plan::default()).expect("a world");
     let stop = Stop::default();
     stop.wait("first page", SOON, || Ok(wired(&world))).expect("a page");
 
@@ -34,7 +34,7 @@ fn the_wired_line_carries_the_client_until_it_dies_and_after_it_is_back() {
 #[test]
 fn nothing_in_the_world_reaches_the_builders_network() {
     let logs = tempfile::tempdir().expect("a folder");
-    let world = World::create(logs.path()).expect("a world");
+    let world = World::create(logs.path(), lab::world::Plan::default()).expect("a world");
     let builder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = builder.local_addr().expect("an address");
     assert!(std::net::TcpStream::connect_timeout(&address, TRY).is_ok(), "the builder listens");

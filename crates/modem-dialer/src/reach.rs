@@ -19,7 +19,8 @@ pub(crate) fn read(root: &Root, now: Monotonic, interface: &str, since: Monotoni
     judge(&snapshot::read(root, UPLINK, &boot_id, now), now, interface, since)
 }
 
-/// A word about an earlier call, or another interface, says nothing of this one.
+/// A word about an earlier call, or another interface, says nothing of this one; and where `uplink` has
+/// no route by it, for whatever reason, no probe was sent.
 fn judge(verdict: &Verdict, now: Monotonic, interface: &str, since: Monotonic) -> Reach {
     let links = verdict.fresh().and_then(|document| document.fields.get("links")?.as_array());
     let Some(link) =
@@ -30,7 +31,9 @@ fn judge(verdict: &Verdict, now: Monotonic, interface: &str, since: Monotonic) -
     let Some(said_at) = link["since_ms"].as_u64().map(Monotonic::from_millis) else { return Reach::Unknown };
     match link["state"].as_str() {
         Some("up" | "lossy" | "partial") => Reach::Alive,
-        Some("down") if said_at >= since && now.since(said_at) >= HELD => Reach::Dead(reason(link)),
+        Some("down") if link["way"] == true && said_at >= since && now.since(said_at) >= HELD => {
+            Reach::Dead(reason(link))
+        }
         _ => Reach::Unknown,
     }
 }
@@ -46,8 +49,12 @@ mod tests {
     use serde_json::json;
 
     fn said(now: u64, state: &str, since: u64, interface: &str) -> Reach {
+        said_with(now, state, since, interface, &json!(true))
+    }
+
+    fn said_with(now: u64, state: &str, since: u64, interface: &str, way: &Value) -> Reach {
         let links = json!([{"kind": "cellular", "interface": interface, "state": state, "reason": "silence",
-            "since_ms": since * 1000}]);
+            "since_ms": since * 1000, "way": way}]);
         let document = json!({"schema": 1, "daemon": "uplink", "version": "0", "boot_id": "b",
             "monotonic_ms": 0, "wall": null, "state": "online", "since_ms": 0, "conditions": [], "links": links});
         let verdict = Verdict::Fresh(serde_json::from_value(document).unwrap());
@@ -62,6 +69,10 @@ mod tests {
         assert_eq!(said(120, "down", 110, "ppp1"), Reach::Unknown, "another interface");
         assert_eq!(said(120, "partial", 110, "ppp0"), Reach::Alive, "a quota wall is no reason to redial");
         assert_eq!(said(120, "unknown", 110, "ppp0"), Reach::Unknown);
+        for no_way in [json!(false), json!(null)] {
+            let said = said_with(120, "down", 110, "ppp0", &no_way);
+            assert_eq!(said, Reach::Unknown, "routes that cannot be set are no fault of the call");
+        }
         assert_eq!(
             judge(&Verdict::Missing, Monotonic::default(), "ppp0", Monotonic::default()),
             Reach::Unknown

@@ -34,8 +34,12 @@ fn dials_when_the_wired_line_dies_and_hangs_up_a_while_after_it_is_back() {
     assert_eq!(machine.network().signal_dbm, Some(-77));
     assert_eq!(machine.trouble(START), None);
     let mut now = START + Duration::from_secs(500);
+    let down = now;
     tell(&mut machine, now, Event::Wired(Wired::Down), &mut firmware);
-    assert_eq!(machine.name(), "connected");
+    while machine.name() != "connected" {
+        tick(&mut machine, &mut now, &mut firmware);
+        assert!(now.since(down) < Duration::from_secs(10), "{:?}", machine.state());
+    }
     let back = now + Duration::from_secs(30);
     now = back;
     tell(&mut machine, now, Event::Wired(Wired::Up), &mut firmware);
@@ -44,6 +48,38 @@ fn dials_when_the_wired_line_dies_and_hangs_up_a_while_after_it_is_back() {
         tick(&mut machine, &mut now, &mut firmware);
     }
     assert!(now.since(back) >= IDLE);
+}
+
+#[test]
+fn a_plug_that_is_moved_costs_no_day_s_fee() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = ready(&mut firmware);
+    let mut now = START + Duration::from_secs(500);
+    for away in [Wired::Down, Wired::Unknown, Wired::Down] {
+        tell(&mut machine, now, Event::Wired(away), &mut firmware);
+        now = now + Duration::from_secs(4);
+        tell(&mut machine, now, Event::Tick, &mut firmware);
+        tell(&mut machine, now, Event::Wired(Wired::Up), &mut firmware);
+        now = now + Duration::from_secs(100);
+        tell(&mut machine, now, Event::Tick, &mut firmware);
+    }
+    assert!(!firmware.heard.iter().any(|heard| heard.starts_with("ATD")));
+}
+
+#[test]
+fn a_line_that_is_down_and_unknown_in_turn_is_away_all_the_same() {
+    let mut firmware = Firmware::new(None);
+    let mut machine = ready(&mut firmware);
+    let mut now = START + Duration::from_secs(500);
+    let away = now;
+    while machine.name() != "connected" {
+        for wired in [Wired::Down, Wired::Unknown] {
+            tell(&mut machine, now, Event::Wired(wired), &mut firmware);
+            now = now + Duration::from_secs(2);
+            tell(&mut machine, now, Event::Tick, &mut firmware);
+        }
+        assert!(now.since(away) < Duration::from_secs(90), "{:?}", machine.state());
+    }
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Read, plan, apply: only the difference, and back again when it goes wrong half way.
 
+mod rules;
+
+use rules::Rules;
+pub(crate) use rules::name as family_name;
+
 use crate::machine::{Finding, Findings};
-use ruleset::{Family, Loaded, Policy, Ruleset, Sysctl, Unless, desired, plan, sysctls};
+use crate::sysctl::{NOT_TOUCHED, forwards, respected};
+use ruleset::{Family, Policy, Sysctl, sysctls};
 use std::collections::BTreeMap;
 use std::io;
-
-/// What makes a router of this host, and the packet filter that has to be there first: without it the
-/// carrier's side could reach into the LAN.
-const FORWARDING: [(&str, Family); 2] =
-    [("net/ipv4/ip_forward", Family::V4), ("net/ipv6/conf/all/forwarding", Family::V6)];
 
 /// The packet filter of one network namespace.
 pub trait Firewall {
@@ -29,6 +30,23 @@ pub trait Firewall {
     /// # Errors
     /// If it is refused.
     fn restore(&mut self, family: Family, input: &str, only_test: bool) -> Result<(), Self::Error>;
+
+    /// What the other back end of the kernel holds; none where it has no tables. Its rules are asked
+    /// beside ours, and a packet must pass both.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn save_other(&mut self, _family: Family) -> Result<Option<String>, Self::Error> {
+        Ok(None)
+    }
+
+    /// [`Firewall::restore`] for the other back end.
+    ///
+    /// # Errors
+    /// If it is refused.
+    fn restore_other(&mut self, _family: Family, _input: &str) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// The kernel's settings below `/proc/sys`.
@@ -53,85 +71,33 @@ pub struct Driver<F, S> {
     pub firewall: F,
     /// The settings.
     pub settings: S,
-    /// What was in place, and at which generation.
-    in_place: BTreeMap<Family, (u32, Ruleset)>,
+    /// What is known about the rules.
+    rules: Rules,
 }
 
 impl<F, S> Driver<F, S> {
     /// Knows nothing yet.
     pub fn new(firewall: F, settings: S) -> Self {
-        Self { firewall, settings, in_place: BTreeMap::new() }
+        Self { firewall, settings, rules: Rules::default() }
     }
 }
 
 impl<F: Firewall, S: Settings> Driver<F, S> {
     /// Looks at everything and puts right what differs. Rules come before forwarding is switched on.
     pub fn check(&mut self, policy: &Policy) -> Findings {
-        let mut findings = Findings::default();
-        for family in Family::BOTH {
-            let want = desired(policy, family);
-            let finding = self.firewall(family, &want).unwrap_or_else(Finding::Failed);
-            findings.firewall.insert(family, (finding, want.rules()));
-        }
+        let mut findings = self.look_at_firewall(policy);
         for sysctl in sysctls(policy) {
-            let guard = FORWARDING.iter().find(|(path, _)| sysctl.path == *path).map(|(_, family)| family);
-            let open = guard.is_some_and(|family| matches!(findings.firewall[family].0, Finding::Failed(_)));
-            let finding = if open {
-                Finding::Failed("not touched: the packet filter is not in place".to_owned())
-            } else {
-                self.setting(&sysctl)
-            };
+            let guard = forwards(&sysctl.path);
+            let open = guard.is_some_and(|family| matches!(findings.firewall[&family].0, Finding::Failed(_)));
+            let finding = if open { Finding::Failed(NOT_TOUCHED.to_owned()) } else { self.setting(&sysctl) };
             findings.settings.insert(sysctl.path, finding);
         }
         findings
     }
 
-    fn firewall(&mut self, family: Family, want: &Ruleset) -> Result<Finding, String> {
-        // Asked before the rules are read: a change in between is seen now or has a new number next time.
-        let generation = self.firewall.generation();
-        let known = self.in_place.get(&family);
-        if known.is_some_and(|(at, rules)| Some(*at) == generation && rules == want) {
-            return Ok(Finding::Same);
-        }
-        let finding = self.put_right(family, want);
-        match (&finding, generation) {
-            (Ok(Finding::Same), Some(at)) => self.in_place.insert(family, (at, want.clone())),
-            _ => self.in_place.remove(&family),
-        };
-        finding
-    }
-
-    fn put_right(&mut self, family: Family, want: &Ruleset) -> Result<Finding, String> {
-        let before = self.loaded(family)?;
-        let Some(input) = plan(&before, want) else { return Ok(Finding::Same) };
-        self.firewall.restore(family, &input, true).map_err(|e| format!("check the rules: {e}"))?;
-        match self.firewall.restore(family, &input, false) {
-            Ok(()) => Ok(Finding::Changed),
-            Err(error) => Err(format!("load the rules: {error}{}", self.roll_back(family, &before))),
-        }
-    }
-
-    /// Each table is a transaction of its own, so a failure may leave one table new and another old.
-    /// What was complete before is brought back. What was empty before is not: half of our rules
-    /// still deny by default, none would leave every door open.
-    fn roll_back(&mut self, family: Family, before: &Ruleset) -> String {
-        if !before.tables.contains_key("filter") {
-            return String::new();
-        }
-        let back = match self.loaded(family) {
-            Ok(now) => plan(&now, before),
-            Err(error) => return format!("; roll back: {error}"),
-        };
-        match back.map(|input| self.firewall.restore(family, &input, false)) {
-            None => String::new(),
-            Some(Ok(())) => "; rolled back".to_owned(),
-            Some(Err(error)) => format!("; roll back: {error}"),
-        }
-    }
-
-    fn loaded(&mut self, family: Family) -> Result<Ruleset, String> {
-        let text = self.firewall.save(family).map_err(|e| format!("read the rules: {e}"))?;
-        Ok(Loaded::parse(&text).map_err(|e| e.to_string())?.own)
+    /// Looks at the packet filter and puts right what differs.
+    pub fn check_firewall(&mut self, policy: &Policy) -> BTreeMap<Family, (Finding, usize)> {
+        self.look_at_firewall(policy).firewall
     }
 
     fn setting(&mut self, sysctl: &Sysctl) -> Finding {
@@ -142,8 +108,7 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Finding::Absent,
             Err(e) => return Finding::Failed(format!("read {path}: {e}")),
         };
-        let respected = matches!(sysctl.unless, Unless::Is(chosen) if chosen == value);
-        if value == sysctl.value || respected {
+        if value == sysctl.value || respected(sysctl, &value) {
             return Finding::Same;
         }
         match self.settings.write(path, sysctl.value) {
@@ -156,12 +121,15 @@ impl<F: Firewall, S: Settings> Driver<F, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ruleset::Ruleset;
 
     /// A kernel that lacks address translation: `nat` is refused when it is loaded, not when it is checked.
     #[derive(Default)]
     struct WithoutNat {
         tables: BTreeMap<(Family, String), String>,
         refuses: bool,
+        /// Nothing is wrong with IPv4.
+        v6_only: bool,
     }
 
     #[derive(Debug, thiserror::Error)]
@@ -186,11 +154,17 @@ mod tests {
             }
             for table in input.split_inclusive("COMMIT\n") {
                 let name = table.lines().next().unwrap_or_default().to_owned();
-                if self.refuses && name == "*nat" {
+                if self.refuses && name == "*nat" && !(self.v6_only && family == Family::V4) {
                     return Err(Refused);
                 }
-                // Whole tables only, as `plan` writes them when nothing was there.
-                self.tables.insert((family, name), table.to_owned());
+                // Whole tables only, as `plan` writes them; chains it removes are gone.
+                let gone: Vec<_> = table.lines().filter_map(|line| line.strip_prefix("-X ")).collect();
+                let stays = |line: &&str| {
+                    let about = line.split([' ', ':']).find(|word| word.starts_with("FB-"));
+                    !about.is_some_and(|chain| gone.contains(&chain))
+                };
+                let left: Vec<_> = table.lines().filter(stays).collect();
+                self.tables.insert((family, name), left.join("\n") + "\n");
             }
             Ok(())
         }
@@ -233,14 +207,38 @@ mod tests {
     fn a_complete_older_set_is_brought_back_when_a_new_one_fails_half_way() {
         let mut driver = Driver::new(WithoutNat::default(), ReadOnly);
         driver.check(&policy(9000));
-        let before = driver.loaded(Family::V4).unwrap();
+        let before = driver.loaded_now(Family::V4).unwrap();
         driver.firewall.refuses = true;
         let gateway = Policy { wired_uplink: true, ..policy(9001) };
         let findings = driver.check(&gateway);
         let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
         assert!(why.ends_with("; rolled back"), "{why}");
         let filter = |rules: &Ruleset| rules.tables["filter"].chains.clone();
-        assert_eq!(filter(&driver.loaded(Family::V4).unwrap()), filter(&before));
+        assert_eq!(filter(&driver.loaded_now(Family::V4).unwrap()), filter(&before));
+    }
+
+    #[test]
+    fn what_one_family_refuses_the_other_does_not_get_either() {
+        let mut driver = Driver::new(WithoutNat::default(), ReadOnly);
+        driver.check(&policy(9000));
+        let before = driver.loaded_now(Family::V4).unwrap();
+        driver.firewall.refuses = true;
+        driver.firewall.v6_only = true;
+        let gateway = Policy { wired_uplink: true, ..policy(9001) };
+        let findings = driver.check(&gateway);
+        let (Finding::Failed(why), _) = &findings.firewall[&Family::V4] else { panic!("{findings:?}") };
+        assert_eq!(
+            why,
+            "kept as it was: the IPv6 rules were refused, and both families change together; rolled back"
+        );
+        assert_eq!(driver.loaded_now(Family::V4).unwrap(), before);
+        // Damage to what is in force is put right all the same.
+        driver.check(&policy(9000));
+        driver.firewall.tables.remove(&(Family::V4, "*filter".to_owned()));
+        let findings = driver.look_at_firewall(&policy(9000));
+        assert_eq!(findings.firewall[&Family::V4].0, Finding::Changed);
+        assert!(findings.changes[0].starts_with("removed everything in table filter, IPv4"), "{findings:?}");
+        assert_eq!(driver.loaded_now(Family::V4).unwrap(), before);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The owner's configuration as a policy.
 
-use config::{Mode, Protocol};
-use ruleset::{OpenPort, Policy, Transport};
+use config::{Mode, Protocol, Who};
+use ruleset::{Device, Guard, Metered, OpenPort, Policy, Transport};
 use std::error::Error as _;
 use std::path::Path;
 
@@ -10,15 +10,44 @@ use std::path::Path;
 /// A door guard must not stay at home because its paper is smudged: without a readable slice the
 /// strictest policy holds, and the log says so.
 pub fn load_policy(slice: &Path) -> Policy {
-    let network = match config::load(slice) {
-        Ok(config) => config.network,
-        Err(error) => {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            log::warn!("{error}{cause}; going on with the policy of a fresh appliance");
-            config::Network::default()
-        }
+    read_policy(slice).unwrap_or_else(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        log::warn!("{error}{cause}; going on with the policy of a fresh appliance");
+        of(&config::Config::default())
+    })
+}
+
+/// The policy of a configuration file that has to be right.
+pub(crate) fn read_policy(file: &Path) -> Result<Policy, config::LoadError> {
+    Ok(of(&config::load(file)?))
+}
+
+fn of(config: &config::Config) -> Policy {
+    Policy { metered: metered(&config.metered), ..policy(&config.network) }
+}
+
+/// Who may use the cellular line, where it costs; open until `uplink` says that the quota is spent.
+fn metered(metered: &config::Metered) -> Option<Metered> {
+    let devices = |list: &[Who]| {
+        let of_group = |name: &String| {
+            let groups = metered.groups.iter().filter(move |group| group.name == *name);
+            groups.flat_map(|group| group.devices.clone()).collect()
+        };
+        let of = |who: &Who| match who {
+            Who::Device(device) => vec![*device],
+            Who::Group(name) => of_group(name),
+        };
+        list.iter().flat_map(of).filter_map(device).collect()
     };
-    policy(&network)
+    let (allow, essential) = (devices(&metered.allow), devices(&metered.essential));
+    metered.metered.then_some(Metered { allow, essential, guard: Guard::Open })
+}
+
+fn device(device: config::Device) -> Option<Device> {
+    match device {
+        config::Device::Mac(mac) => mac.to_string().parse().ok().map(Device::Mac),
+        config::Device::Network(n) => ruleset::Network::of(n.address(), n.prefix()).map(Device::Network),
+    }
 }
 
 fn policy(network: &config::Network) -> Policy {
@@ -60,10 +89,28 @@ mod tests {
     }
 
     #[test]
+    fn groups_become_their_devices_and_an_unmetered_line_has_no_guard() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("netguard.toml");
+        let text = "[metered]\nallow = [\"office\", \"10.77.0.0/24\"]\nessential = [\"fd00::7\"]\n\
+                    groups = [\"office: AA-bb-cc-dd-ee-ff 10.77.0.20\"]\n";
+        std::fs::write(&path, text).unwrap();
+        let metered = load_policy(&path).metered.unwrap();
+        let mac = Device::Mac("aa:bb:cc:dd:ee:ff".parse().unwrap());
+        let network = |text: &str| Device::Network(text.parse().unwrap());
+        assert_eq!(metered.allow, [mac, network("10.77.0.20"), network("10.77.0.0/24")]);
+        assert_eq!(metered.essential, [network("fd00::7")]);
+        assert_eq!(metered.word(), "allowlist");
+        std::fs::write(&path, "[metered]\nmetered = false\nallow = [\"10.0.0.1\"]\n").unwrap();
+        assert_eq!(load_policy(&path).metered, None);
+    }
+
+    #[test]
     fn a_missing_or_broken_slice_leaves_the_strict_policy() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("netguard.toml");
-        let strict = Policy::standard("eth0".parse().unwrap());
+        let metered = Some(Metered::default());
+        let strict = Policy { metered, ..Policy::standard("eth0".parse().unwrap()) };
         assert_eq!(load_policy(&path), strict);
         std::fs::write(&path, "[netwrok]\nopen-ports = 7\n").unwrap();
         assert_eq!(load_policy(&path), strict);

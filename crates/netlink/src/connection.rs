@@ -117,7 +117,7 @@ impl Connection {
         fine_if(self.order("delete rule", 0, message, || rule.to_string()), &[Errno::ENOENT, Errno::ESRCH])
     }
 
-    fn dump(
+    pub(crate) fn dump(
         &mut self,
         operation: &'static str,
         question: &RouteNetlinkMessage,
@@ -148,7 +148,7 @@ impl Connection {
         Err(Error::Interrupted { operation })
     }
 
-    fn order(
+    pub(crate) fn order(
         &mut self,
         operation: &'static str,
         flags: u16,
@@ -163,6 +163,29 @@ impl Connection {
             }),
             _ => None,
         })
+    }
+
+    /// A question with one answer; none if the kernel has nothing to say.
+    pub(crate) fn ask(
+        &mut self,
+        operation: &'static str,
+        question: RouteNetlinkMessage,
+        operand: impl Fn() -> String,
+    ) -> Result<Option<RouteNetlinkMessage>, Error> {
+        self.send(operation, NLM_F_REQUEST | NLM_F_ACK, question)?;
+        let mut found = None;
+        self.receive(operation, |answer| match answer.payload {
+            NetlinkPayload::InnerMessage(message) => {
+                found = Some(message);
+                None
+            }
+            NetlinkPayload::Error(error) => Some(match error.code {
+                None => Ok(()),
+                Some(_) => Err(refused(operation, operand(), error.raw_code())),
+            }),
+            _ => None,
+        })?;
+        Ok(found)
     }
 
     fn send(
@@ -229,7 +252,7 @@ pub(crate) fn open_protocol(protocol: SockProtocol, groups: u32) -> Result<Owned
 }
 
 /// The messages in one datagram. One that a newer kernel wrote in a way the library cannot read is left out.
-fn messages(mut bytes: &[u8]) -> Vec<Answer> {
+pub(crate) fn messages(mut bytes: &[u8]) -> Vec<Answer> {
     let mut list = Vec::new();
     while let Some(length) = bytes.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes) {
         let length = length as usize;
@@ -265,7 +288,7 @@ pub(crate) fn refused(operation: &'static str, operand: String, code: i32) -> Er
     Error::Refused { operation, operand, source: std::io::Error::from_raw_os_error(code.abs()) }
 }
 
-fn fine_if(result: Result<(), Error>, errors: &[Errno]) -> Result<(), Error> {
+pub(crate) fn fine_if(result: Result<(), Error>, errors: &[Errno]) -> Result<(), Error> {
     match result {
         Err(e) if e.errno().is_some_and(|code| errors.contains(&Errno::from_raw(code))) => Ok(()),
         other => other,

@@ -1,10 +1,10 @@
 //! The kernel's messages as plain facts.
 
-use crate::{Address, Link, Route, Rule};
+use crate::{Action, Address, Counters, Link, Route, Rule};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,6 +21,27 @@ pub(crate) fn link(message: Message) -> Option<Link> {
         name,
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
+    })
+}
+
+/// A message without both name and counters is no use.
+pub(crate) fn counters(message: LinkMessage) -> Option<Counters> {
+    let (mut name, mut stats) = (None, None);
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text),
+            LinkAttribute::Stats64(all) => stats = Some(all),
+            _ => {}
+        }
+    }
+    let stats = stats?;
+    Some(Counters {
+        index: message.header.index,
+        name: name?,
+        received_bytes: stats.rx_bytes,
+        sent_bytes: stats.tx_bytes,
+        received_packets: stats.rx_packets,
+        sent_packets: stats.tx_packets,
     })
 }
 
@@ -79,26 +100,33 @@ pub(crate) fn route(message: Message) -> Option<Route> {
 pub(crate) fn rule(message: Message) -> Option<Rule> {
     let Message::NewRule(message) = message else { return None };
     let header = message.header;
-    let ours = matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6);
-    if header.action != RuleAction::ToTable || !ours {
+    if !matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {
         return None;
     }
-    let mut rule = Rule {
-        source: None,
-        ipv4: header.family == AddressFamily::Inet,
-        table: header.table.into(),
-        priority: 0,
-        protocol: 0,
-    };
+    let mut rule = Rule { ipv4: header.family == AddressFamily::Inet, ..Rule::default() };
+    let (mut table, mut suppressed) = (u32::from(header.table), None);
+    let (mut mark, mut bits) = (None, 0);
     for attribute in message.attributes {
         match attribute {
             RuleAttribute::Source(from) => rule.source = Some((from, header.src_len)),
-            RuleAttribute::Table(table) => rule.table = table,
+            RuleAttribute::Table(number) => table = number,
             RuleAttribute::Priority(priority) => rule.priority = priority,
             RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
+            RuleAttribute::FwMark(number) => mark = Some(number),
+            RuleAttribute::FwMask(number) => bits = number,
+            RuleAttribute::Iifname(name) => rule.input = Some(name),
+            // The kernel says -1 where there is none (`fib_nl_fill_rule` in net/core/fib_rules.c).
+            RuleAttribute::SuppressPrefixLen(prefix) if prefix != u32::MAX => suppressed = Some(prefix),
             _ => {}
         }
     }
+    rule.mark = mark.map(|mark| (mark, bits));
+    rule.action = match (header.action, suppressed) {
+        (RuleAction::ToTable, None) => Action::Table(table),
+        (RuleAction::ToTable, Some(prefix)) => Action::TableWithout { table, prefix },
+        (RuleAction::Unreachable, _) => Action::Unreachable,
+        _ => return None,
+    };
     Some(rule)
 }
 

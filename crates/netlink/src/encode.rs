@@ -1,6 +1,6 @@
 //! Plain facts as the kernel's messages.
 
-use crate::{Route, Rule};
+use crate::{Action, Route, Rule};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::AddressMessage;
@@ -55,17 +55,28 @@ pub(crate) fn route(route: &Route) -> RouteMessage {
 pub(crate) fn rule(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
     let (source, length): (Option<IpAddr>, u8) = rule.source.map_or((None, 0), |(ip, len)| (Some(ip), len));
+    let (action, table, suppressed) = match rule.action {
+        Action::Table(table) => (RuleAction::ToTable, Some(table), None),
+        Action::TableWithout { table, prefix } => (RuleAction::ToTable, Some(table), Some(prefix)),
+        Action::Unreachable => (RuleAction::Unreachable, None, None),
+    };
     message.header = RuleHeader {
         family: family(rule.ipv4),
         src_len: length,
-        table: short_table(rule.table),
-        action: RuleAction::ToTable,
+        table: table.map_or(0, short_table),
+        action,
         ..RuleHeader::default()
     };
-    message.attributes.extend(source.map(RuleAttribute::Source));
-    message.attributes.push(RuleAttribute::Table(rule.table));
-    message.attributes.push(RuleAttribute::Priority(rule.priority));
-    message.attributes.push(RuleAttribute::Protocol(RouteProtocol::from(rule.protocol)));
+    let attributes = &mut message.attributes;
+    attributes.extend(source.map(RuleAttribute::Source));
+    attributes.extend(table.map(RuleAttribute::Table));
+    attributes.extend(suppressed.map(RuleAttribute::SuppressPrefixLen));
+    attributes.extend(rule.input.clone().map(RuleAttribute::Iifname));
+    if let Some((mark, mask)) = rule.mark {
+        attributes.extend([RuleAttribute::FwMark(mark), RuleAttribute::FwMask(mask)]);
+    }
+    attributes.push(RuleAttribute::Priority(rule.priority));
+    attributes.push(RuleAttribute::Protocol(RouteProtocol::from(rule.protocol)));
     message
 }
 

@@ -25,8 +25,20 @@ const NFGENMSG: usize = 4;
 const NFT_MSG_NEWGEN: u16 = NFNL_SUBSYS_NFTABLES | 15;
 const NFT_MSG_GETGEN: u16 = NFNL_SUBSYS_NFTABLES | 16;
 const NFTA_GEN_ID: u16 = 1;
+/// Who made it: `current` of the commit (`nf_tables_fill_gen_info` in the kernel's `nf_tables_api.c`).
+const NFTA_GEN_PROC_PID: u16 = 2;
+const NFTA_GEN_PROC_NAME: u16 = 3;
 /// Length and type of an attribute, then the number.
 const ATTRIBUTE_HEADER: usize = 4;
+
+/// A change of the packet filter that came into force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its number.
+    pub generation: u32,
+    /// The process that made it: number (of the first process namespace) and name, where the kernel says.
+    pub by: Option<(u32, String)>,
+}
 
 /// The generation of this network namespace's nftables rules; every change of any of them makes a new
 /// one (`nf_tables_commit` in the kernel's `nf_tables_api.c`). Rules of the legacy tables are not counted.
@@ -67,27 +79,60 @@ fn answer(socket: &OwnedFd) -> Result<u32, Error> {
     }
 }
 
+/// The commits a datagram of the nftables group tells of; what else is in it is left out.
+pub(crate) fn commits(mut bytes: &[u8]) -> Vec<Commit> {
+    let mut list = Vec::new();
+    while let Some(length) = bytes.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes) {
+        let length = length as usize;
+        if length < HEADER || length > bytes.len() {
+            break;
+        }
+        list.extend(commit(&bytes[..length]));
+        bytes = bytes.get(length.next_multiple_of(ATTRIBUTE_HEADER)..).unwrap_or_default();
+    }
+    list
+}
+
+fn commit(message: &[u8]) -> Option<Commit> {
+    let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
+    let rest = message.get(HEADER + NFGENMSG..)?;
+    if kind != NFT_MSG_NEWGEN {
+        return None;
+    }
+    let generation = number(attribute(rest, NFTA_GEN_ID)?)?;
+    let pid = attribute(rest, NFTA_GEN_PROC_PID).and_then(number);
+    let name = attribute(rest, NFTA_GEN_PROC_NAME).map(|name| {
+        let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
+        String::from_utf8_lossy(&name[..end]).into_owned()
+    });
+    Some(Commit { generation, by: pid.zip(name) })
+}
+
 /// The generation, or the kernel's error number; none when the message is about something else.
 fn decode(message: &[u8]) -> Option<Result<u32, i32>> {
     let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
     match kind {
         NLMSG_ERROR => Some(Err(i32::from_ne_bytes(message.get(HEADER..HEADER + 4)?.try_into().ok()?))),
-        NFT_MSG_NEWGEN => attribute(message.get(HEADER + NFGENMSG..)?).map(Ok),
+        NFT_MSG_NEWGEN => commit(message).map(|commit| Ok(commit.generation)),
         _ => None,
     }
 }
 
-fn attribute(mut rest: &[u8]) -> Option<u32> {
+fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {
         let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
         let kind = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?);
         let value = rest.get(ATTRIBUTE_HEADER..length)?;
-        if kind == NFTA_GEN_ID {
-            // Big-endian, as all numbers of nftables.
-            return Some(u32::from_be_bytes(value.try_into().ok()?));
+        if kind == wanted {
+            return Some(value);
         }
-        rest = rest.get(length.next_multiple_of(4)..)?;
+        rest = rest.get(length.next_multiple_of(ATTRIBUTE_HEADER)..)?;
     }
+}
+
+/// Big-endian, as all numbers of nftables.
+fn number(value: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -115,5 +160,30 @@ mod tests {
             answer.extend(value);
         }
         assert_eq!(decode(&answer), Some(Ok(258)));
+    }
+
+    #[test]
+    fn a_commit_names_its_process() {
+        let mut event = request();
+        event[4..6].copy_from_slice(&NFT_MSG_NEWGEN.to_ne_bytes());
+        for (kind, value) in [
+            (NFTA_GEN_ID, &[0, 0, 1, 2][..]),
+            (NFTA_GEN_PROC_PID, &[0, 0, 0, 77]),
+            (NFTA_GEN_PROC_NAME, b"nft\0"),
+        ] {
+            event.extend(8_u16.to_ne_bytes());
+            event.extend(kind.to_ne_bytes());
+            event.extend(value);
+        }
+        let length = u32::try_from(event.len()).unwrap();
+        event[..4].copy_from_slice(&length.to_ne_bytes());
+        let commit = Commit { generation: 258, by: Some((77, "nft".to_owned())) };
+        assert_eq!(commits(&event), std::slice::from_ref(&commit));
+        // Behind a message about something else, and torn.
+        let two = [request(), event.clone()].concat();
+        assert_eq!(commits(&two), [commit]);
+        for end in 0..event.len() {
+            assert_eq!(commits(&event[..end]), []);
+        }
     }
 }

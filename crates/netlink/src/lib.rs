@@ -4,15 +4,25 @@
 //! Every exchange has a deadline. Facts are plain values, so that planners can be tested without a
 //! kernel; the wire format is that of `netlink-packet-route`.
 
+mod cards;
 mod connection;
+mod conntrack;
+mod counters;
 mod decode;
 mod encode;
 mod generation;
 mod monitor;
+mod neighbours;
+mod rules;
 
+pub use cards::{Belongings, Card};
 pub use connection::Connection;
-pub use generation::firewall_generation;
+pub use conntrack::{count_connections, forget_connections};
+pub use counters::{Counters, Farewells};
+pub use generation::{Commit, firewall_generation};
 pub use monitor::Monitor;
+pub use neighbours::{HardwareAddress, Neighbour, NeighbourChange, NeighbourMonitor, Nud};
+pub use rules::{Heard, RulesMonitor};
 
 use std::fmt;
 use std::net::IpAddr;
@@ -117,6 +127,11 @@ impl Route {
     pub fn is_default(&self) -> bool {
         self.prefix == 0
     }
+
+    /// Whether it is a default route of IPv6.
+    pub fn is_default_v6(&self) -> bool {
+        self.is_default() && self.destination.is_ipv6()
+    }
 }
 
 impl fmt::Display for Route {
@@ -132,19 +147,46 @@ impl fmt::Display for Route {
     }
 }
 
-/// A policy rule: packets from a source look into a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A policy rule: packets that fit look into a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rule {
     /// Packets from this address; none is any, of the family below.
     pub source: Option<(IpAddr, u8)>,
+    /// Packets whose mark is the first number under the second as mask.
+    pub mark: Option<(u32, u32)>,
+    /// Packets that came in by this interface; what starts here came in by `lo`.
+    pub input: Option<String>,
     /// Whether it is a rule of IPv4.
     pub ipv4: bool,
-    /// The table to look into.
-    pub table: u32,
+    /// What becomes of them.
+    pub action: Action,
     /// The lower, the earlier.
     pub priority: u32,
     /// Who made it.
     pub protocol: u8,
+}
+
+/// What a policy rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Look into a table.
+    Table(u32),
+    /// Look into a table, where routes to networks with a prefix this short or shorter do not count;
+    /// 0 leaves the default route out.
+    TableWithout {
+        /// The table.
+        table: u32,
+        /// The longest prefix that does not count.
+        prefix: u32,
+    },
+    /// Refuse: the sender hears that there is no way.
+    Unreachable,
+}
+
+impl Default for Action {
+    fn default() -> Self {
+        Self::Table(TABLE_MAIN)
+    }
 }
 
 impl fmt::Display for Rule {
@@ -153,6 +195,18 @@ impl fmt::Display for Rule {
             Some((address, prefix)) => write!(f, "from {address}/{prefix}")?,
             None => f.write_str("from all")?,
         }
-        write!(f, " table {} priority {}", self.table, self.priority)
+        if let Some((mark, mask)) = self.mark {
+            write!(f, " fwmark {mark:#x}/{mask:#x}")?;
+        }
+        if let Some(input) = &self.input {
+            write!(f, " iif {input}")?;
+        }
+        match self.action {
+            Action::Table(table) => write!(f, " table {table}")?,
+            Action::TableWithout { table, prefix } => write!(f, " table {table} suppress {prefix}")?,
+            Action::Unreachable => f.write_str(" unreachable")?,
+        }
+        let family = if self.ipv4 { "IPv4" } else { "IPv6" };
+        write!(f, " priority {} ({family})", self.priority)
     }
 }

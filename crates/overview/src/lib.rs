@@ -5,6 +5,7 @@
 //! one that has not managed to start.
 
 mod json;
+pub mod metrics;
 mod words;
 
 pub use words::{ago, facts, meaning};
@@ -16,8 +17,17 @@ use snapshot::{Condition, Document, Severity, Verdict};
 use sysio::{Monotonic, Root, clock};
 
 /// The daemons every appliance runs, in the order people want to read them.
-pub const DAEMONS: &[&str] =
-    &["modem-dialer", "hub-reset", "uplink", "netguard", "pinghttpserver", "statusd", CONFIG_IMPORT];
+pub const DAEMONS: &[&str] = &[
+    "modem-dialer",
+    "hub-reset",
+    "uplink",
+    "netguard",
+    "nic-health",
+    "notify",
+    "pinghttpserver",
+    "statusd",
+    CONFIG_IMPORT,
+];
 /// The import of the configuration: it runs once a boot, so its snapshot does not grow stale.
 pub const CONFIG_IMPORT: &str = "config-import";
 

@@ -144,3 +144,28 @@ fn facts_name_the_line_and_the_network() {
         ]
     );
 }
+
+#[test]
+fn facts_of_the_lines_name_what_is_partly_dead_and_what_was_used() {
+    let document: Document = serde_json::from_value(json!({
+        "schema": 1, "daemon": "uplink", "version": "0", "boot_id": "b", "monotonic_ms": 1, "wall": null,
+        "state": "online", "since_ms": 1, "conditions": [], "active": "cellular",
+        "links": [
+            {"name": "wired", "interface": "eth0", "kind": "wired", "state": "partial", "part": "dns",
+             "reason": "no name server answers"},
+            {"name": "cellular", "interface": "ppp0", "kind": "cellular", "state": "up", "part": null, "reason": "x"},
+        ],
+        "switches": {"count": 2},
+        "usage": {"used_bytes": 1_234_567_890, "quota_bytes": 2_000_000_000, "period_end": "2026-12-01", "guard": "open"},
+    }))
+    .unwrap();
+    assert_eq!(
+        facts(&document),
+        [
+            ("active", "cellular".to_owned()),
+            ("lines", "wired partial (dns), eth0: no name server answers; cellular up, ppp0".to_owned()),
+            ("used", "1.2 GB of 2.0 GB until 2026-12-01".to_owned()),
+            ("switches", "2".to_owned()),
+        ]
+    );
+}

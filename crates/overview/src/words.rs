@@ -34,8 +34,14 @@ pub fn meaning(daemon: &str, state: &str) -> &'static str {
         ("hub-reset", "rebooting") => "nothing else helped: rebooting",
         ("uplink", "online") => "traffic has a way out",
         ("uplink", "offline") => "no line is up; the first one that comes up is used",
+        ("notify", "watching") => "trouble is told to whoever is configured",
+        ("notify", "retrying") => "something could not be delivered so far; trying again",
+        ("notify", "silent") => "nobody is configured to be told: see [notify] in failberry.toml",
         ("netguard", "applied") => "the packet filter is in force; checked again and again",
         ("netguard", "failed") => "the packet filter could not be set; trying again",
+        ("nic-health", "watching") => "neighbour entries and network cards are watched",
+        ("nic-health", "repairing") => "mending a neighbour entry or a network card",
+        ("nic-health", "blind") => "a right is missing: see what is wrong below",
         ("pinghttpserver", "serving") => "answering health checks",
         ("statusd", "serving") => "showing this status",
         ("config-import", "imported") => "failberry.toml on the card is in force",
@@ -52,6 +58,7 @@ pub fn facts(document: &Document) -> Vec<(&'static str, String)> {
     let found = match document.daemon.as_str() {
         "modem-dialer" => modem(fields),
         "uplink" => uplink(fields),
+        "notify" => notify(fields),
         "hub-reset" => hub_reset(fields),
         "netguard" => {
             let rules = |family| text(fields, &["rules", family]);
@@ -63,6 +70,10 @@ pub fn facts(document: &Document) -> Vec<(&'static str, String)> {
                 ("repairs", text(fields, &["repairs"]).filter(|n| n != "0")),
             ]
         }
+        "nic-health" => vec![
+            ("neighbours", text(fields, &["neighbours", "entries"])),
+            ("mended", text(fields, &["neighbours", "repaired"]).filter(|n| n != "0")),
+        ],
         "pinghttpserver" => {
             vec![("port", text(fields, &["port"])), ("requests", text(fields, &["requests"]))]
         }
@@ -107,11 +118,59 @@ fn uplink(fields: &Map<String, Value>) -> Facts {
     let links = fields.get("links").and_then(Value::as_array).map(|links| {
         let one = |link: &Value| {
             let word = |key: &str| link.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
-            format!("{} {} ({})", word("interface"), word("state"), word("kind"))
+            let state = match link.get("part").and_then(Value::as_str) {
+                Some(part) => format!("{} ({part})", word("state")),
+                None => word("state"),
+            };
+            let why = link.get("reason").and_then(Value::as_str).filter(|why| !why.is_empty());
+            let why = why.filter(|_| word("state") != "up").map(|why| format!(": {why}"));
+            format!("{} {state}, {}{}", word("name"), word("interface"), why.unwrap_or_default())
         };
-        links.iter().map(one).collect::<Vec<_>>().join(", ")
+        links.iter().map(one).collect::<Vec<_>>().join("; ")
     });
-    vec![("active", text(fields, &["active"])), ("lines", links.filter(|l| !l.is_empty()))]
+    vec![
+        ("active", text(fields, &["active"])),
+        ("lines", links.filter(|l| !l.is_empty())),
+        ("used", usage(fields)),
+        ("guard", text(fields, &["usage", "guard"]).filter(|guard| guard == "cut")),
+        ("switches", text(fields, &["switches", "count"]).filter(|n| n != "0")),
+    ]
+}
+
+/// What the metered line has carried in this billing period, and of how much.
+fn usage(fields: &Map<String, Value>) -> Option<String> {
+    let bytes = |key: &str| fields.get("usage")?.get(key)?.as_u64();
+    let used = amount(bytes("used_bytes")?);
+    let quota = bytes("quota_bytes").map(|quota| format!(" of {}", amount(quota)));
+    let until = text(fields, &["usage", "period_end"]).map(|day| format!(" until {day}"));
+    Some(format!("{used}{}{}", quota.unwrap_or_default(), until.unwrap_or_default()))
+}
+
+/// Bytes as providers count them: in powers of ten.
+fn amount(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
+    match UNITS.iter().find(|(_, size)| bytes >= *size) {
+        Some((unit, size)) => format!("{}.{} {unit}", bytes / size, bytes % size / (size / 10)),
+        None => format!("{bytes} B"),
+    }
+}
+
+fn notify(fields: &Map<String, Value>) -> Facts {
+    let channels = fields.get("channels").and_then(Value::as_array).map(|all| {
+        let one = |channel: &Value| {
+            let name = channel.get("name").and_then(Value::as_str).unwrap_or("?");
+            match channel.get("failures").and_then(Value::as_u64) {
+                Some(failures) if failures > 0 => format!("{name} (failed {failures} times)"),
+                _ => name.to_owned(),
+            }
+        };
+        all.iter().map(one).collect::<Vec<_>>().join(", ")
+    });
+    vec![
+        ("by", channels.filter(|all| !all.is_empty())),
+        ("waiting", text(fields, &["queued"]).filter(|n| n != "0")),
+        ("told and lasting", text(fields, &["told"]).filter(|n| n != "0")),
+    ]
 }
 
 /// The value at `path` as a person reads it; nothing for null and absent ones.

@@ -53,7 +53,19 @@ struct Part {
 
 /// The canonical spelling of a rule without its `-A CHAIN` and without counters.
 pub fn canonical_rule(rule: &str) -> String {
+    renamed_rule(rule, |_| None)
+}
+
+/// The same, with other names for the chains it jumps to.
+pub(crate) fn renamed_rule(rule: &str, name: impl Fn(&str) -> Option<String>) -> String {
     let mut parts = parts(&tokens(rule));
+    for target in parts.iter_mut().filter(|part| ["-j", "-g"].contains(&part.option.as_str())) {
+        if let Some(first) = target.values.first_mut()
+            && let Some(new) = name(first)
+        {
+            *first = new;
+        }
+    }
     for part in &mut parts {
         canonical_values(part);
     }
@@ -138,6 +150,8 @@ fn canonical_values(part: &mut Part) {
         "-p" | "-m" if ["ipv6-icmp", "icmpv6", "icmp6"].contains(&value.as_str()) => {
             "ipv6-icmp".clone_into(value);
         }
+        // Lower case since 1.8.8, upper case before (`xtables_print_mac`).
+        "--mac-source" => value.make_ascii_lowercase(),
         "--ctstate" | "--state" => {
             let mut states: Vec<_> = value.split(',').collect();
             states.sort_unstable();

@@ -1,12 +1,15 @@
 //! The policy as rules, for both families of one mind.
 
-use crate::{Family, Network, OpenPort, OwnTable, Policy, Ruleset, Transport, canonical_rule};
+use crate::marks::PROBE_DSCP;
+use crate::{
+    Family, Network, OpenPort, OwnTable, Policy, Ruleset, Transport, canonical_rule, marking, metered, open,
+};
 use std::collections::BTreeMap;
 
 /// From where management is reached without being asked: RFC 1918, and link-local (RFC 3927).
-const PRIVATE_V4: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
+pub(crate) const PRIVATE_V4: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
 /// Link-local (RFC 4291) and unique local addresses (RFC 4193).
-const PRIVATE_V6: [&str; 2] = ["fe80::/10", "fc00::/7"];
+pub(crate) const PRIVATE_V6: [&str; 2] = ["fe80::/10", "fc00::/7"];
 
 /// Sources nobody on a line can have (RFC 6890): "this network", loopback, multicast, reserved.
 /// Private ranges are not among them: carriers number their own network with 10/8 and 100.64/10.
@@ -29,32 +32,40 @@ const POSTROUTING: &str = "FB-POSTROUTING";
 
 /// The rules a policy asks for in one family.
 pub fn desired(policy: &Policy, family: Family) -> Ruleset {
-    let filter = table(
-        &[("INPUT", INPUT), ("FORWARD", FORWARD)],
-        [
-            (INPUT, input(policy, family)),
-            (MANAGEMENT, management(policy, family)),
-            (FORWARD, forward(policy, family)),
-        ],
-    );
-    let mangle = table(&[("FORWARD", FORWARD)], [(FORWARD, segment_size(policy))]);
-    let nat = table(&[("POSTROUTING", POSTROUTING)], [(POSTROUTING, translation(policy))]);
+    let mut chains = vec![
+        (INPUT, input(policy, family)),
+        (MANAGEMENT, management(policy, family)),
+        (FORWARD, forward(policy, family)),
+    ];
+    chains.extend(metered::chains(policy, family));
+    chains.extend(open::chains(policy, family));
+    let filter = table(&[("INPUT", INPUT), ("FORWARD", FORWARD)], chains);
+    let mut chains = vec![(FORWARD, segment_size(policy))];
+    chains.extend(marking::chains(policy, family));
+    let mangle = table(&[&marking::JUMPS[..], &[("FORWARD", FORWARD)]].concat(), chains);
+    let nat = table(&[("POSTROUTING", POSTROUTING)], vec![(POSTROUTING, translation(policy))]);
     let tables = [("filter", filter), ("mangle", mangle), ("nat", nat)];
-    Ruleset { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
+    let mut rules =
+        Ruleset { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() };
+    if let Some(own) = policy.own.get(&family) {
+        own.merge_into(&mut rules);
+    }
+    rules
 }
 
-fn table<const N: usize>(jumps: &[(&str, &str)], chains: [(&str, Vec<String>); N]) -> OwnTable {
+fn table(jumps: &[(&str, &str)], chains: Vec<(&str, Vec<String>)>) -> OwnTable {
     let canonical = |rules: Vec<String>| rules.iter().map(|rule| canonical_rule(rule)).collect();
     let chains: BTreeMap<_, _> =
         chains.into_iter().map(|(name, rules)| (name.to_owned(), canonical(rules))).collect();
     let mut jumps: Vec<_> = jumps.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
     jumps.sort();
-    OwnTable { chains, jumps }
+    OwnTable { chains, jumps, policies: BTreeMap::new() }
 }
 
 fn input(policy: &Policy, family: Family) -> Vec<String> {
     let mut rules = vec!["-i lo -j ACCEPT".to_owned()];
     rules.extend(impossible_sources(family).map(|source| format!("-s {source} -j DROP")));
+    rules.extend(spoofed(policy, family));
     rules.extend(established());
     rules.extend(icmp(family));
     for lan in &policy.lan {
@@ -69,7 +80,10 @@ fn input(policy: &Policy, family: Family) -> Vec<String> {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
         };
-        rules.push(format!("-p {protocol} --dport {port} -m conntrack --ctstate NEW -j ACCEPT"));
+        rules.push(format!(
+            "-p {protocol} --dport {port} -m conntrack --ctstate NEW -j {}",
+            open::target(policy)
+        ));
     }
     for lan in &policy.lan {
         for port in &policy.management_ports {
@@ -98,6 +112,14 @@ fn management(policy: &Policy, family: Family) -> Vec<String> {
 fn forward(policy: &Policy, family: Family) -> Vec<String> {
     let mut rules: Vec<String> =
         impossible_sources(family).map(|source| format!("-s {source} -j DROP")).collect();
+    rules.extend(spoofed(policy, family));
+    for lan in &policy.lan {
+        // A probe of the wired line that a house's router handed back to us: see `PROBE_DSCP`.
+        let back = |uplink| format!("-i {lan} -o {uplink} -m dscp --dscp {PROBE_DSCP:#04x} -j DROP");
+        rules.extend(policy.uplinks.iter().map(back));
+    }
+    // Before what is established: a device that may no longer is cut off in mid-flow.
+    rules.extend(metered::jumps(policy));
     rules.extend(established());
     // A LAN device learns at once that there is no line, instead of waiting for its own timeout.
     let refusal = match family {
@@ -138,6 +160,15 @@ fn impossible_sources(family: Family) -> impl Iterator<Item = &'static str> {
         Family::V6 => IMPOSSIBLE_V6.iter(),
     }
     .copied()
+}
+
+/// A house's address that comes in by an uplink is a lie (RFC 2827). The kernel's loose reverse-path
+/// filter would let it pass, and has none for IPv6.
+fn spoofed(policy: &Policy, family: Family) -> impl Iterator<Item = String> {
+    let networks = policy.lan_networks.iter().filter(move |n| n.is_ipv4() == (family == Family::V4));
+    networks.flat_map(|network| {
+        policy.uplinks.iter().map(move |uplink| format!("-s {network} -i {uplink} -j DROP"))
+    })
 }
 
 fn established() -> [String; 2] {

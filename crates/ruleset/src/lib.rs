@@ -6,15 +6,25 @@
 
 mod canonical;
 mod desired;
+mod difference;
 mod loaded;
+mod marking;
+pub mod marks;
+mod metered;
 mod names;
+mod open;
+mod own;
 mod policy;
+pub mod sysctl;
 mod sysctls;
 
 pub use canonical::canonical_rule;
 pub use desired::desired;
-pub use loaded::{Loaded, ParseError, plan};
+pub use difference::{Difference, differences};
+pub use loaded::{Loaded, ParseError, Policies, UNREADABLE, plan};
+pub use metered::{Device, Guard, Mac, Metered};
 pub use names::{InterfacePattern, NameError, Network};
+pub use own::{OWN_PREFIX, OwnError, OwnRules};
 pub use policy::{Family, OpenPort, Policy, Transport};
 pub use sysctls::{Sysctl, Unless, sysctls};
 
@@ -35,6 +45,14 @@ impl Ruleset {
     pub fn rules(&self) -> usize {
         self.tables.values().map(|t| t.chains.values().map(Vec::len).sum::<usize>() + t.jumps.len()).sum()
     }
+
+    /// Notes the policies of built-in chains, so that a plan sets them and a difference names them.
+    pub fn set_policies(&mut self, policies: &Policies) {
+        for ((table, chain), policy) in policies {
+            let table = self.tables.entry(table.clone()).or_default();
+            table.policies.insert(chain.clone(), policy.clone());
+        }
+    }
 }
 
 /// Our chains in one table.
@@ -44,4 +62,6 @@ pub struct OwnTable {
     pub chains: BTreeMap<String, Vec<String>>,
     /// `(built-in chain, our chain)`, sorted. One listed twice is there twice.
     pub jumps: Vec<(String, String)>,
+    /// Policies of built-in chains that are to be kept: `OUTPUT` to `ACCEPT`. Empty: nobody cares.
+    pub policies: BTreeMap<String, String>,
 }

@@ -2,7 +2,15 @@
 //! of it what it should be.
 
 use crate::{CHAIN_PREFIX, OwnTable, Ruleset, canonical_rule};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+/// Policies of built-in chains, by table and chain.
+pub type Policies = BTreeMap<(String, String), String>;
+
+/// What is handed in instead of the text when `iptables-save` could not print every rule: `nft` can make
+/// rules that iptables has no words for (seen with 1.8.11, which stops there and exits with 3).
+pub const UNREADABLE: &str = "# some rules cannot be read\n";
 
 /// Text that is not the output of `iptables-save`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -20,6 +28,10 @@ pub struct Loaded {
     pub own: Ruleset,
     /// Rules of others; they are counted, never touched.
     pub foreign_rules: usize,
+    /// Nothing is known: see [`UNREADABLE`].
+    pub unreadable: bool,
+    /// What becomes of a packet that no rule of a built-in chain decides.
+    pub policies: Policies,
 }
 
 impl Loaded {
@@ -36,6 +48,7 @@ impl Loaded {
             let error = |problem| ParseError { line: number + 1, problem, text: line.to_owned() };
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
+                loaded.unreadable |= line == UNREADABLE.trim_end();
                 continue;
             }
             if let Some(name) = line.strip_prefix('*') {
@@ -44,13 +57,18 @@ impl Loaded {
                 }
                 continue;
             }
-            let (_, own) = table.as_mut().ok_or_else(|| error("not inside a table"))?;
+            let (table_name, own) = table.as_mut().ok_or_else(|| error("not inside a table"))?;
             if line == "COMMIT" {
                 loaded.close(table.take());
             } else if let Some(chain) = line.strip_prefix(':') {
-                let name = chain.split_whitespace().next().ok_or_else(|| error("a chain without a name"))?;
+                let mut words = chain.split_whitespace();
+                let name = words.next().ok_or_else(|| error("a chain without a name"))?;
                 if name.starts_with(CHAIN_PREFIX) {
                     own.chains.entry(name.to_owned()).or_default();
+                }
+                // A chain of somebody's own has `-`.
+                if let Some(policy @ ("ACCEPT" | "DROP")) = words.next() {
+                    loaded.policies.insert((table_name.clone(), name.to_owned()), policy.to_owned());
                 }
             } else {
                 let (chain, rule) = split_rule(line).ok_or_else(|| error("neither chain nor rule"))?;
@@ -134,6 +152,12 @@ fn plan_table(input: &mut String, name: &str, have: &OwnTable, want: &OwnTable) 
     for chain in want.chains.keys().chain(stale.iter().copied()) {
         line(format_args!(":{chain} - [0:0]"));
     }
+    // Declaring a built-in chain sets its policy and, with --noflush, leaves its rules (1.8.11, both flavours).
+    for (chain, policy) in
+        want.policies.iter().filter(|(chain, policy)| have.policies.get(*chain) != Some(policy))
+    {
+        line(format_args!(":{chain} {policy} [0:0]"));
+    }
     for (chain, rules) in &want.chains {
         for rule in rules {
             line(format_args!("-A {chain} {rule}"));
@@ -152,10 +176,10 @@ fn plan_table(input: &mut String, name: &str, have: &OwnTable, want: &OwnTable) 
 }
 
 /// What is in `a` more often than in `b`.
-fn surplus<'a>(a: &'a [(String, String)], b: &[(String, String)]) -> Vec<&'a (String, String)> {
+pub(crate) fn surplus<'a, T: PartialEq>(a: &'a [T], b: &[T]) -> Vec<&'a T> {
     let mut rest: Vec<_> = b.iter().collect();
     a.iter()
-        .filter(|jump| match rest.iter().position(|other| other == jump) {
+        .filter(|item| match rest.iter().position(|other| other == item) {
             Some(at) => {
                 rest.swap_remove(at);
                 false

@@ -18,6 +18,9 @@ pub enum NameError {
     /// Not an address with a prefix length.
     #[error("`{0}` is no network: write it like 192.168.1.0/24 or fd00:1::/64")]
     Network(String),
+    /// Not a hardware address.
+    #[error("`{0}` is no hardware address: write it like aa:bb:cc:dd:ee:ff")]
+    Mac(String),
 }
 
 /// An interface name, or a beginning of names when it ends in `+` (iptables(8)).

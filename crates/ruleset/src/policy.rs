@@ -1,6 +1,7 @@
 //! What the owner of the house decides; the rules follow from it.
 
-use crate::{InterfacePattern, Network};
+use crate::{InterfacePattern, Metered, Network, OwnRules};
+use std::collections::BTreeMap;
 
 /// IPv4 or IPv6: both get the same policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +51,14 @@ pub struct Policy {
     pub management_ports: Vec<u16>,
     /// Networks that count as LAN devices beside the private ranges.
     pub management_networks: Vec<Network>,
+    /// Networks that are on the LAN interface itself: nobody on an uplink can have such an address.
+    pub lan_networks: Vec<Network>,
+    /// Whether open ports have a limit of connections, and of new ones, for each source.
+    pub limits: bool,
+    /// Rules a person wrote.
+    pub own: BTreeMap<Family, OwnRules>,
+    /// Who may use the uplinks, where they cost by the byte; none: everybody, at no cost.
+    pub metered: Option<Metered>,
 }
 
 /// The line to the carrier: pppd's interfaces, and the raw-IP interfaces of `cdc_mbim`/`qmi_wwan`.
@@ -70,6 +79,10 @@ impl Policy {
             open_ports: vec![OpenPort { transport: Transport::Tcp, port: HEALTH_PORT }],
             management_ports: MANAGEMENT.to_vec(),
             management_networks: Vec::new(),
+            lan_networks: Vec::new(),
+            limits: true,
+            own: BTreeMap::new(),
+            metered: None,
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Our rules against what a real `iptables-save` prints after loading them.
 //!
 //! `testdata/*.save` come from iptables 1.8.11 (`nf_tables`) in a network namespace: the input of
-//! `plan` for the standard policy was loaded beside rules of somebody else, then saved.
+//! `plan` for the standard policy was loaded beside rules of somebody else, then saved; `full.*` are
+//! the same of `full.rs` in both flavours. `testdata/versions` holds what others published.
 
-use ruleset::{Family, Loaded, Policy, Ruleset, desired, plan};
+#[path = "../testdata/full.rs"]
+mod full;
+
+use ruleset::{Device, Family, Guard, Loaded, Metered, Policy, Ruleset, desired, plan};
 
 const SAVED_V4: &str = include_str!("../testdata/standard.v4.save");
 const SAVED_V6: &str = include_str!("../testdata/standard.v6.save");
@@ -21,6 +25,78 @@ fn what_the_kernel_gives_back_is_what_was_wanted() {
         let loaded = Loaded::parse(saved).unwrap();
         assert_eq!(loaded.own, desired(&standard(), family));
         assert_eq!(plan(&loaded.own, &desired(&standard(), family)), None);
+    }
+}
+
+#[test]
+fn both_flavours_give_back_everything_we_can_ask_for() {
+    for (family, saved) in [
+        (Family::V4, include_str!("../testdata/full.v4.nft.save")),
+        (Family::V6, include_str!("../testdata/full.v6.nft.save")),
+        (Family::V4, include_str!("../testdata/full.v4.legacy.save")),
+        (Family::V6, include_str!("../testdata/full.v6.legacy.save")),
+    ] {
+        let loaded = Loaded::parse(saved).unwrap();
+        assert_eq!(loaded.own, desired(&full::policy(), family));
+        assert_eq!(loaded.foreign_rules, 0);
+    }
+}
+
+#[test]
+fn outputs_of_other_versions_are_read_and_none_of_it_is_ours() {
+    for (saved, rules, forward) in [
+        (include_str!("../testdata/versions/1.4.7-legacy-docker.save"), 4, None),
+        (include_str!("../testdata/versions/1.8.4-nixos-docker.save"), 7, Some("ACCEPT")),
+        (include_str!("../testdata/versions/1.8.9-nft-docker.save"), 6, Some("DROP")),
+        (include_str!("../testdata/versions/rhel8-nft-firewalld.save"), 0, Some("ACCEPT")),
+    ] {
+        let loaded = Loaded::parse(saved).unwrap();
+        assert_eq!((loaded.foreign_rules, &loaded.own), (rules, &Ruleset::default()), "{saved}");
+        let policy = loaded.policies.get(&("filter".to_owned(), "FORWARD".to_owned()));
+        assert_eq!(policy.map(String::as_str), forward, "{saved}");
+        for rule in saved.lines().filter_map(|line| line.strip_prefix("-A ")) {
+            let (_, rule) = rule.split_once(' ').unwrap();
+            let canonical = ruleset::canonical_rule(rule);
+            assert_eq!(ruleset::canonical_rule(&canonical), canonical);
+            // Nothing gets lost but what `-p tcp` says already.
+            let words = |text: &str| {
+                let mut words: Vec<String> = text.split_whitespace().map(ToOwned::to_owned).collect();
+                words.sort();
+                words
+            };
+            assert_eq!(
+                words(&canonical),
+                words(&rule.replace(" -m tcp ", " ").replace("RELATED,ESTABLISHED", "ESTABLISHED,RELATED"))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_policy_that_was_changed_is_set_without_touching_rules() {
+    let mut want = desired(&standard(), Family::V4);
+    let mut have = want.clone();
+    let policies = |value: &str| [(("filter".to_owned(), "OUTPUT".to_owned()), value.to_owned())].into();
+    want.set_policies(&policies("ACCEPT"));
+    have.set_policies(&policies("DROP"));
+    let input = plan(&have, &want).unwrap();
+    assert!(input.contains("\n:OUTPUT ACCEPT [0:0]\n") && !input.contains("-D "), "{input}");
+    assert_eq!(plan(&want, &want), None);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_rules_or_an_error_with_a_line_of_it(
+        text in "(\\*[a-z]{0,6}\n|:[A-Za-z-]{0,9} (ACCEPT|DROP|-)? ?(\\[0:0\\])?\n|(\\[[0-9]{0,3}:[0-9]{0,3}\\]? ?)?-A (FB-)?[A-Z]{1,9} .{0,30}\n|COMMIT\n|#.{0,9}\n|.{0,20}\n){0,14}"
+    ) {
+        if let Ok(loaded) = Loaded::parse(&text) {
+            let rules = text.lines().filter(|line| line.contains("-A ")).count();
+            proptest::prop_assert!(loaded.foreign_rules + loaded.own.rules() <= rules);
+            // What we read of our own we can write, and read again.
+            if let Some(input) = plan(&Ruleset::default(), &loaded.own) {
+                proptest::prop_assert_eq!(Loaded::parse(&input).unwrap().own, loaded.own);
+            }
+        }
     }
 }
 
@@ -61,6 +137,36 @@ fn gateway_mode_lets_the_lan_out_by_the_wired_line_translated() {
     assert!(rules.tables["nat"].chains["FB-POSTROUTING"].contains(&"-o eth0 -j MASQUERADE".to_owned()));
     let backup = desired(&standard(), Family::V4);
     assert!(!backup.tables["nat"].chains["FB-POSTROUTING"].contains(&"-o eth0 -j MASQUERADE".to_owned()));
+}
+
+#[test]
+fn a_cut_leaves_essential_devices_and_stands_before_what_is_established() {
+    let device = |text: &str| Device::Network(text.parse().unwrap());
+    let essential = vec![device("10.77.0.20"), device("fd00::20")];
+    let allow = vec![Device::Mac("aa:bb:cc:dd:ee:ff".parse().unwrap())];
+    let mut metered = Metered { allow, essential, guard: Guard::Cut };
+    let rules = |metered: &Metered| {
+        let policy = Policy { metered: Some(metered.clone()), ..standard() };
+        desired(&policy, Family::V4).tables["filter"].chains.clone()
+    };
+    let cut = rules(&metered);
+    assert_eq!(
+        cut["FB-METERED"],
+        [
+            "-s 10.77.0.20/32 -g FB-PASS",
+            "-j CONNMARK --set-xmark 0x2000000/0x2000000",
+            "-p tcp -j REJECT --reject-with tcp-reset",
+            "-j REJECT --reject-with icmp-admin-prohibited",
+        ]
+    );
+    let forward = &cut["FB-FORWARD"];
+    let at = |rule: &str| forward.iter().position(|r| r == rule).unwrap_or_else(|| panic!("{rule}"));
+    assert!(at("-o ppp+ -j FB-METERED") < at("-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"));
+    metered.guard = Guard::Open;
+    assert_eq!(rules(&metered)["FB-METERED"][0], "-m mac --mac-source aa:bb:cc:dd:ee:ff -g FB-PASS");
+    // Nobody is refused: nothing is asked.
+    metered.allow.clear();
+    assert_eq!(rules(&metered), desired(&standard(), Family::V4).tables["filter"].chains);
 }
 
 #[test]

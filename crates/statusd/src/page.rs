@@ -8,10 +8,10 @@ use snapshot::{Condition, Severity};
 /// Seconds between reloads. Snapshots come at least every ten.
 const RELOAD: u32 = 10;
 
-const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
 
-/// The whole page.
-pub fn page(overview: &Overview) -> String {
+/// The whole page; `charts` is a section already made.
+pub fn page(overview: &Overview, charts: &str) -> String {
     let mut out = String::with_capacity(8192);
     let name = if overview.hostname.is_empty() { "failberry" } else { &overview.hostname };
     let health = overview.health();
@@ -31,6 +31,7 @@ pub fn page(overview: &Overview) -> String {
         headline(overview, health),
     );
     let _ = conditions(&mut out, overview);
+    out.push_str(charts);
     out.push_str("<section>\n<h2>What is running</h2>\n");
     for part in &overview.parts {
         let _ = card(&mut out, overview, part);
@@ -63,13 +64,13 @@ fn conditions(out: &mut String, overview: &Overview) -> fmt::Result {
         writeln!(
             out,
             "<article class=\"{}\">\n<h3>{}</h3>\n<p class=\"detail\">{}</p>\n\
-             <p class=\"small\">{} · {} · for {}</p>\n</article>",
+             <p class=\"small\">{} · <a href=\"/conditions/{id}\">{id}</a> · for {}</p>\n</article>",
             severity_class(*severity),
             Escaped(summary),
             Escaped(detail),
             Escaped(daemon),
-            Escaped(id),
             ago(overview.since(*since)),
+            id = Escaped(id),
         )?;
     }
     out.push_str("</section>\n");
@@ -127,7 +128,7 @@ fn severity_class(severity: Severity) -> &'static str {
 }
 
 /// Text that cannot become markup: much of what is shown was said by a stick or a network.
-struct Escaped<'t>(&'t str);
+pub(crate) struct Escaped<'t>(pub(crate) &'t str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

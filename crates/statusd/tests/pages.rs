@@ -26,7 +26,7 @@ fn system(dir: &Path) -> StatusSite {
     for daemon in DAEMONS {
         put(dir, daemon, "serving", "");
     }
-    StatusSite::new(Root::at(dir))
+    StatusSite::new(Root::at(dir), true)
 }
 
 fn get(site: &mut StatusSite, path: &str) -> Response {
@@ -95,4 +95,91 @@ fn without_the_identity_of_this_boot_nothing_is_claimed() {
     let mut site = system(dir.path());
     std::fs::remove_file(dir.path().join("proc/sys/kernel/random/boot_id")).unwrap();
     assert_eq!(get(&mut site, "/").status, 500);
+}
+
+/// A day of minutes before this moment: one target that fails for a while, with a name meant to break things.
+fn record(boot: &str, now_ms: u64) -> String {
+    let point = |minute: u64| {
+        let ms = i64::try_from(now_ms).unwrap() - i64::try_from(minute * 60_000).unwrap();
+        let lost = u64::from((100..160).contains(&minute)) * 30;
+        format!(
+            r#"{{"ms":{ms},"unix":null,"sent":60,"lost":{lost},"median_ms":{},"worst_ms":90,"code":null}}"#,
+            20 + minute % 7
+        )
+    };
+    let points = (0..1440).rev().map(point).collect::<Vec<_>>().join(",");
+    format!(
+        r#"{{"schema":1,"boot_id":"{boot}","step_s":60,"links":[{{"name":"<wired>","targets":[{{"name":"a","operator":"o","kind":"icmp","points":[{points}]}}]}}]}}"#
+    )
+}
+
+fn put_record(dir: &Path, text: &str) {
+    std::fs::create_dir_all(dir.join("run/failberry-uplink")).unwrap();
+    std::fs::write(dir.join("run/failberry-uplink/history.json"), text).unwrap();
+}
+
+#[test]
+fn the_last_day_is_drawn_and_its_numbers_are_there_for_programs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = system(dir.path());
+    assert!(!text(&get(&mut site, "/")).contains("The last day"), "no record, no chart");
+    assert_eq!(get(&mut site, "/api/history").status, 404);
+    put_record(dir.path(), &record("b", clock::now().as_millis()));
+    let response = get(&mut site, "/");
+    let page = text(&response);
+    assert!(
+        page.contains("<h3>&lt;wired&gt;</h3>") && page.contains("<polyline class=\"latency\""),
+        "{page}"
+    );
+    assert!(page.contains("1800 of 8") && page.contains("class=\"lost\""), "{page}");
+    let json: serde_json::Value = serde_json::from_slice(&get(&mut site, "/api/history").body).unwrap();
+    let points = json["links"][0]["points"].as_array().unwrap();
+    assert!((96..=97).contains(&points.len()), "{}", points.len());
+    let lost: u64 = points.iter().map(|point| point["lost"].as_u64().unwrap()).sum();
+    assert_eq!(lost, 1800);
+}
+
+#[test]
+fn a_record_of_another_boot_or_a_broken_one_is_said_to_be_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = system(dir.path());
+    put_record(dir.path(), &record("another", 1));
+    assert!(text(&get(&mut site, "/")).contains("of before the restart"));
+    let whole = record("b", clock::now().as_millis());
+    for broken in ["", "{", "[]", "{\"schema\":2,\"boot_id\":\"b\",\"links\":[]}", &whole[..whole.len() / 2]]
+    {
+        let mut site = StatusSite::new(Root::at(dir.path()), true);
+        put_record(dir.path(), broken);
+        assert!(text(&get(&mut site, "/")).contains("the record cannot be read"), "{broken:.40}");
+        assert_eq!(get(&mut site, "/api/history").status, 500);
+    }
+}
+
+#[test]
+fn prometheus_finds_numbers_unless_they_are_switched_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = system(dir.path());
+    let response = get(&mut site, "/metrics");
+    assert_eq!(response.content_type, "text/plain; version=0.0.4; charset=utf-8");
+    assert!(text(&response).contains("failberry_daemon_up{daemon=\"uplink\"} 1\n"));
+    let mut off = StatusSite::new(Root::at(dir.path()), false);
+    assert_eq!(get(&mut off, "/metrics").status, 404);
+}
+
+#[test]
+fn a_condition_leads_to_its_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = system(dir.path());
+    put(
+        dir.path(),
+        "uplink",
+        "offline",
+        r#"{"id":"uplink-none","severity":"error","since":1,"summary":"s","detail":"d"}"#,
+    );
+    assert!(text(&get(&mut site, "/")).contains("<a href=\"/conditions/uplink-none\">"));
+    assert!(text(&get(&mut site, "/conditions/uplink-none")).contains("<h1>uplink-none</h1>"));
+    assert!(text(&get(&mut site, "/conditions/")).contains("/conditions/notify-undelivered"));
+    for path in ["/conditions/nothing", "/conditions/../x", "/conditions/uplink-none/"] {
+        assert_eq!(get(&mut site, path).status, 404, "{path}");
+    }
 }

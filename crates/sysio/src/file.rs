@@ -1,7 +1,7 @@
 //! Files that are always whole: the old content or the new, never a mix.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use std::path::Path;
 /// # Errors
 /// Whatever creating, writing or renaming the temporary file beside `path` reports.
 pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    replace(path, content, mode, false)
+    replace(path, mode, false, |file| file.write_all(content))
 }
 
 /// Replaces `path` by rename and waits until content and name are on the disk.
@@ -20,8 +20,33 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// Whatever creating, writing, syncing or renaming reports; then the old content is untouched.
 pub fn write_durable(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    replace(path, content, mode, true)?;
+    stream_durable(path, mode, |file| file.write_all(content))
+}
+
+/// As [`write_durable`], for content that is better not held in memory as a whole: `write` gets the
+/// file to fill.
+///
+/// # Errors
+/// Whatever `write`, writing, syncing or renaming reports; then the old content is untouched.
+pub fn stream_durable(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    replace(path, mode, true, write)?;
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// As [`write_atomic`], for content that is better not held in memory as a whole.
+///
+/// # Errors
+/// Whatever `write`, writing or renaming reports.
+pub fn stream_atomic(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    replace(path, mode, false, write)
 }
 
 /// Reads at most `limit` bytes; a longer file is an error, so that nothing outside decides our memory.
@@ -37,22 +62,34 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-fn replace(path: &Path, content: &[u8], mode: u32, durable: bool) -> io::Result<()> {
+fn replace(
+    path: &Path,
+    mode: u32,
+    durable: bool,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     // One writer a file is the rule of this house; the process id keeps a violation from mixing.
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let result = write_new(&temporary, content, mode, durable).and_then(|()| fs::rename(&temporary, path));
+    let result = write_new(&temporary, mode, durable, write).and_then(|()| fs::rename(&temporary, path));
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     result
 }
 
-fn write_new(path: &Path, content: &[u8], mode: u32, durable: bool) -> io::Result<()> {
+fn write_new(
+    path: &Path,
+    mode: u32,
+    durable: bool,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
     let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?; // whatever the umask says
-    file.write_all(content)?;
+    let mut file = BufWriter::new(file);
+    write(&mut file)?;
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     if durable { file.sync_all() } else { Ok(()) }
 }
 
@@ -68,6 +105,20 @@ mod tests {
         write_atomic(&path, b"new", 0o644).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_stream_that_fails_leaves_the_old_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        write_durable(&path, b"old", 0o600).unwrap();
+        let failed = stream_atomic(&path, 0o600, |file| {
+            file.write_all(b"half")?;
+            Err(io::ErrorKind::Other.into())
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

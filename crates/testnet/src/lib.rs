@@ -46,6 +46,11 @@ impl Namespace {
         Self { id, work: Some(work), thread: Some(thread) }
     }
 
+    /// The thread that holds the namespace, for `/proc/self/task/<thread>/ns/net`.
+    pub fn thread(&self) -> i32 {
+        self.id
+    }
+
     /// Starts work in the namespace; [`Pending::wait`] gives its result. Work is done in order.
     pub fn start<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
         let (done, result) = channel();

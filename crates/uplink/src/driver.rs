@@ -1,7 +1,10 @@
 //! Look, decide, act, and tell the machine how it went.
 
+use crate::advertise::Advertisement;
 use crate::machine::{Action, Event, Machine, Observation};
 use crate::plan::Change;
+use ruleset::marks::Line;
+use std::collections::VecDeque;
 use sysio::Monotonic;
 
 /// The system as far as `uplink` touches it.
@@ -17,6 +20,18 @@ pub trait System {
     /// # Errors
     /// What was refused, in words.
     fn change(&mut self, change: &Change) -> Result<(), String>;
+
+    /// Deletes the connection entries of what left by a line and came in by none; how many there were.
+    ///
+    /// # Errors
+    /// What was refused, in words.
+    fn forget(&mut self, line: Line) -> Result<u32, String>;
+
+    /// Sends a router advertisement to everybody on a link.
+    ///
+    /// # Errors
+    /// What was refused, in words.
+    fn advertise(&mut self, link: u32, message: &Advertisement) -> Result<(), String>;
 
     /// Replaces the list of DNS upstreams.
     ///
@@ -39,6 +54,8 @@ pub struct Outcome {
     pub changes: usize,
     /// Whether the DNS upstreams were written.
     pub resolv_written: bool,
+    /// Connections that were let go.
+    pub forgotten: u32,
 }
 
 impl<S: System> Driver<S> {
@@ -46,7 +63,8 @@ impl<S: System> Driver<S> {
     pub fn turn(&mut self, now: Monotonic, machine: &mut Machine) -> Outcome {
         let mut outcome = Outcome::default();
         let observation = self.system.observe(now, machine.lan());
-        for action in machine.step(now, Event::Observed(observation)) {
+        let mut queue = VecDeque::from(machine.step(now, Event::Observed(observation)));
+        while let Some(action) = queue.pop_front() {
             let event = match action {
                 Action::Change(changes) => Event::Changed(self.apply(&changes, &mut outcome)),
                 Action::WriteResolv(content) => {
@@ -54,8 +72,17 @@ impl<S: System> Driver<S> {
                     outcome.resolv_written = result.is_ok();
                     Event::ResolvWritten(result)
                 }
+                Action::Forget(line) => {
+                    let result = self.system.forget(line);
+                    outcome.forgotten += result.as_ref().copied().unwrap_or(0);
+                    Event::Forgotten(line, result)
+                }
+                Action::Advertise { link, message } => {
+                    Event::Advertised(self.system.advertise(link, &message))
+                }
             };
-            machine.step(now, event);
+            // What follows from it comes behind what was wanted before.
+            queue.extend(machine.step(now, event));
         }
         outcome
     }

@@ -45,15 +45,16 @@ impl Cellular {
 pub enum Modem {
     /// It says so itself, just now.
     Known(Option<Cellular>),
-    /// Its snapshot is too old to be believed.
-    Silent,
+    /// Its snapshot is too old to be believed, or broken; with what it said last.
+    Silent(Option<Cellular>),
 }
 
 impl Modem {
     /// Judges the snapshot. One of another boot, or none, means that the modem has not started yet.
     pub fn judge(verdict: &Verdict) -> Self {
         match verdict {
-            Verdict::Stale(..) => Self::Silent,
+            Verdict::Stale(document, _) => Self::Silent(document.fields.get("link").and_then(cellular)),
+            Verdict::Broken(_) => Self::Silent(None),
             _ => Self::Known(verdict.fresh().and_then(|document| cellular(document.fields.get("link")?))),
         }
     }

@@ -2,22 +2,42 @@
 
 use crate::modem::Cellular;
 use crate::settings::Settings;
-use netlink::{Address, Link, Route, Rule, TABLE_MAIN};
+use config::Mode;
+use netlink::{Action, Address, Link, Route, Rule, TABLE_MAIN};
+use ruleset::marks::{ARRIVED_MASK, Line};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Marks routes and rules as ours. Free in linux/rtnetlink.h and iproute2's `rt_protos`.
 pub const PROTOCOL: u8 = 77;
-/// What starts from an address of the wired line looks here.
+/// The cellular default while that line is in use: below the wired line's metric, to which
+/// systemd-networkd gives 1024 for DHCP and router advertisements (`DHCP_ROUTE_METRIC` in its source).
+const METRIC_FIRST: u32 = 100;
+/// The cellular default while the wired line is in use: taken by the kernel itself, and at once, when
+/// that one's route goes.
+const METRIC_SECOND: u32 = 2048;
+/// What must leave by the wired line looks here.
 const TABLE_WIRED: u32 = 201;
-/// What starts from an address of the cellular line looks here.
+/// What must leave by the cellular line looks here.
 const TABLE_CELLULAR: u32 = 202;
-/// Before the main table's rule (32766), behind the local table's (0).
+/// Answers to what came in by a line, by mark. All of ours lie before the main table's rule (32766)
+/// and behind the local table's (0).
+const PRIORITY_MARK: u32 = 20_000;
+/// What starts from an address of a line.
 const PRIORITY_WIRED: u32 = 20_100;
 const PRIORITY_CELLULAR: u32 = 20_200;
+/// What the LAN sends here, in backup mode: first the house's own networks, then the cellular line.
+const PRIORITY_LAN: u32 = 20_300;
+const PRIORITY_FORWARD: u32 = 20_310;
+/// A family that only the dead line has: first networks with a route of their own, then a refusal.
+const PRIORITY_OWN: u32 = 20_400;
+const PRIORITY_REFUSE: u32 = 20_410;
 /// Inside our own tables the metric decides nothing; IPv6 turns 0 into this (`IP6_RT_PRIO_USER`).
 const METRIC_OWN_TABLE: u32 = 1024;
+/// Our own prefix in the LAN, as any connected network's.
+const METRIC_ULA: u32 = 1024;
+const ULA_PREFIX: u8 = 64;
 
 /// What the kernel has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,6 +59,23 @@ impl Facts {
 
     pub(crate) fn global_addresses(&self, link: u32) -> impl Iterator<Item = IpAddr> {
         self.addresses.iter().filter(move |a| a.link == link && a.global).map(|a| a.address)
+    }
+
+    /// The /64s of global IPv6 addresses (`2000::/3`) on an interface. Unique local ones of the house are
+    /// of use whatever line is in use.
+    pub(crate) fn global_networks(&self, link: u32) -> impl Iterator<Item = Ipv6Addr> {
+        self.addresses.iter().filter(move |a| a.link == link && a.prefix == ULA_PREFIX).filter_map(|a| {
+            let IpAddr::V6(address) = a.address else { return None };
+            let [a, b, c, d, ..] = address.segments();
+            (a >> 13 == 1).then(|| Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        })
+    }
+
+    /// Whether a line's own table has a way out by an interface; the main table may lack it on purpose.
+    pub(crate) fn way_out(&self, line: Line, index: u32, ipv4: bool) -> bool {
+        let table = table(line);
+        let out = |r: &Route| r.table == table && r.is_default() && r.destination.is_ipv4() == ipv4;
+        self.routes.iter().any(|r| out(r) && r.link == Some(index))
     }
 
     /// The best default route of the main table over an interface, IPv4 before IPv6.
@@ -81,16 +118,39 @@ impl fmt::Display for Change {
     }
 }
 
+/// What is wanted of the lines, decided elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Intent {
+    /// The line in use; none while there has been no line at all.
+    pub active: Option<Line>,
+    /// Nothing comes back by the wired line.
+    pub wired_dead: bool,
+    /// Nothing comes back by the cellular line.
+    pub cellular_dead: bool,
+    /// Our own prefix in the LAN, where one was given out (a /64 of RFC 4193).
+    pub ula: Option<Ipv6Addr>,
+}
+
 /// What should be, given what is.
-pub fn plan(facts: &Facts, settings: &Settings, cellular: Option<&Cellular>) -> Plan {
+pub fn plan(facts: &Facts, settings: &Settings, cellular: Option<&Cellular>, intent: &Intent) -> Plan {
     let mut plan = Plan::default();
-    if let Some(lan) = facts.link(&settings.lan).filter(|l| l.up) {
+    let lan = facts.link(&settings.lan).filter(|l| l.up);
+    if let Some(lan) = lan {
         plan.wired(facts, lan);
+        plan.own_prefix(lan, intent.ula);
     }
     if let Some(cellular) = cellular
         && let Some(link) = facts.link(&cellular.interface).filter(|l| l.up)
     {
-        plan.cellular(facts, link, cellular.gateway(), settings.cellular_metric);
+        plan.cellular(facts, link, cellular.gateway(), intent.active);
+    }
+    if let Some(lan) = lan {
+        for ipv4 in [true, false] {
+            if settings.mode == Mode::Backup {
+                plan.forward(lan, ipv4, intent);
+            }
+            plan.refuse(ipv4, intent);
+        }
     }
     plan
 }
@@ -107,10 +167,18 @@ impl Plan {
                 self.routes.push(Route { table, metric, protocol, ..route.clone() });
             }
         }
-        self.answer_from(facts, lan, TABLE_WIRED, PRIORITY_WIRED);
+        self.answer(facts, lan, Line::Wired);
     }
 
-    fn cellular(&mut self, facts: &Facts, link: &Link, gateway: Option<IpAddr>, metric: u32) {
+    fn own_prefix(&mut self, lan: &Link, ula: Option<Ipv6Addr>) {
+        self.routes.extend(ula.map(|prefix| Route {
+            destination: prefix.into(),
+            prefix: ULA_PREFIX,
+            ..default_over(lan, false, TABLE_MAIN, METRIC_ULA)
+        }));
+    }
+
+    fn cellular(&mut self, facts: &Facts, link: &Link, gateway: Option<IpAddr>, active: Option<Line>) {
         for ipv4 in [true, false] {
             // An Ethernet is left through a gateway of the same family only.
             if gateway.is_some_and(|gateway| gateway.is_ipv4() != ipv4) {
@@ -121,24 +189,96 @@ impl Plan {
             if !facts.global_addresses(link.index).any(|a| a.is_ipv4() == ipv4) {
                 continue;
             }
-            for (table, metric) in [(TABLE_MAIN, metric), (TABLE_CELLULAR, METRIC_OWN_TABLE)] {
-                self.routes.push(Route { gateway, ..default_over(link, ipv4, table, metric) });
+            let out = |table, metric| Route { gateway, ..default_over(link, ipv4, table, metric) };
+            self.routes.push(out(TABLE_CELLULAR, METRIC_OWN_TABLE));
+            if active == Some(Line::Cellular) {
+                self.routes.push(out(TABLE_MAIN, METRIC_FIRST));
+            } else if active.is_none() || self.way_out(TABLE_WIRED, ipv4) || !self.any_way_out(TABLE_WIRED) {
+                // While the wired line is in use, a family that it lacks must not go over the one that
+                // costs money: an IPv6 nobody asked for would.
+                self.routes.push(out(TABLE_MAIN, METRIC_SECOND));
             }
         }
-        self.answer_from(facts, link, TABLE_CELLULAR, PRIORITY_CELLULAR);
+        self.answer(facts, link, Line::Cellular);
     }
 
-    /// A rule for each address of a link whose table has a way out for its family.
-    fn answer_from(&mut self, facts: &Facts, link: &Link, table: u32, priority: u32) {
-        for address in facts.global_addresses(link.index) {
+    fn way_out(&self, table: u32, ipv4: bool) -> bool {
+        self.routes.iter().any(|r| r.table == table && r.is_default() && r.destination.is_ipv4() == ipv4)
+    }
+
+    fn any_way_out(&self, table: u32) -> bool {
+        self.way_out(table, true) || self.way_out(table, false)
+    }
+
+    /// What belongs to a line leaves by it: packets that carry its mark, and what starts from one of its
+    /// addresses, for each family in which its table has a way out.
+    fn answer(&mut self, facts: &Facts, by: &Link, line: Line) {
+        let (table, priority) = match line {
+            Line::Wired => (table(line), PRIORITY_WIRED),
+            Line::Cellular => (table(line), PRIORITY_CELLULAR),
+        };
+        for ipv4 in [true, false] {
+            if self.way_out(table, ipv4) {
+                let mark = Some((line.arrived(), ARRIVED_MASK));
+                self.rules.push(Rule { mark, ..rule(ipv4, PRIORITY_MARK, Action::Table(table)) });
+            }
+        }
+        for address in facts.global_addresses(by.index) {
             let ipv4 = address.is_ipv4();
-            let way_out = |r: &Route| r.table == table && r.is_default() && r.destination.is_ipv4() == ipv4;
-            if self.routes.iter().any(way_out) {
+            if self.way_out(table, ipv4) {
                 let source = Some((address, if ipv4 { 32 } else { 128 }));
-                self.rules.push(Rule { source, ipv4, table, priority, protocol: PROTOCOL });
+                self.rules.push(Rule { source, ..rule(ipv4, priority, Action::Table(table)) });
             }
         }
     }
+
+    /// In backup mode the router sends traffic here only when its own line is dead. Sent back to it,
+    /// it would go in circles until its hops are used up; so it takes the cellular line or is refused.
+    fn forward(&mut self, lan: &Link, ipv4: bool, intent: &Intent) {
+        let house = Action::TableWithout { table: TABLE_MAIN, prefix: 0 };
+        let out = if self.way_out(TABLE_CELLULAR, ipv4) && !intent.cellular_dead {
+            Action::Table(TABLE_CELLULAR)
+        } else {
+            Action::Unreachable
+        };
+        for (priority, action) in [(PRIORITY_LAN, house), (PRIORITY_FORWARD, out)] {
+            let input = Some(lan.name.clone());
+            self.rules.push(Rule { input, ..rule(ipv4, priority, action) });
+        }
+    }
+
+    /// The cellular line lacks this family, and the wired one, which has it, is dead: who tries it
+    /// should hear so at once and take the other family, instead of waiting for what never comes.
+    fn refuse(&mut self, ipv4: bool, intent: &Intent) {
+        let left = intent.active == Some(Line::Cellular) && intent.wired_dead;
+        let lacks = self.way_out(TABLE_CELLULAR, !ipv4) && !self.way_out(TABLE_CELLULAR, ipv4);
+        if left && lacks && self.way_out(TABLE_WIRED, ipv4) {
+            let own = Action::TableWithout { table: TABLE_MAIN, prefix: 0 };
+            self.rules.push(rule(ipv4, PRIORITY_OWN, own));
+            self.rules.push(rule(ipv4, PRIORITY_REFUSE, Action::Unreachable));
+        }
+    }
+}
+
+fn table(line: Line) -> u32 {
+    match line {
+        Line::Wired => TABLE_WIRED,
+        Line::Cellular => TABLE_CELLULAR,
+    }
+}
+
+fn rule(ipv4: bool, priority: u32, action: Action) -> Rule {
+    Rule { ipv4, priority, action, protocol: PROTOCOL, ..Rule::default() }
+}
+
+/// The line that the routes in place use, as an earlier process left them. Of a switch cut short both
+/// metrics may be there; the kernel takes the first.
+pub fn in_place(facts: &Facts, lan: &str) -> Option<Line> {
+    let lan = facts.link(lan).map(|l| l.index);
+    let ours =
+        |r: &&Route| r.protocol == PROTOCOL && r.table == TABLE_MAIN && r.is_default() && r.link != lan;
+    let metric = facts.routes.iter().filter(ours).map(|r| r.metric).min()?;
+    Some(if metric == METRIC_FIRST { Line::Cellular } else { Line::Wired })
 }
 
 fn default_over(link: &Link, ipv4: bool, table: u32, metric: u32) -> Route {
@@ -172,169 +312,4 @@ fn replaced(old: &Route, plan: &Plan) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::modem::Kind;
-    use proptest::prelude::*;
-
-    fn link(index: u32, name: &str) -> Link {
-        Link { index, name: name.to_owned(), up: true, carrier: true }
-    }
-
-    fn address(link: u32, address: &str, prefix: u8) -> Address {
-        Address { link, address: address.parse().unwrap(), prefix, global: true }
-    }
-
-    fn route(destination: &str, prefix: u8, gateway: Option<&str>, link: u32) -> Route {
-        let (destination, gateway) = (destination.parse().unwrap(), gateway.map(|g| g.parse().unwrap()));
-        // RTPROT_DHCP
-        Route {
-            destination,
-            prefix,
-            gateway,
-            link: Some(link),
-            metric: 1024,
-            table: TABLE_MAIN,
-            protocol: 16,
-        }
-    }
-
-    /// A Pi behind a router, with a session up.
-    fn facts() -> Facts {
-        Facts {
-            links: vec![link(2, "eth0"), link(7, "ppp0")],
-            addresses: vec![address(2, "192.168.178.2", 24), address(7, "100.64.0.2", 32)],
-            routes: vec![
-                route("0.0.0.0", 0, Some("192.168.178.1"), 2),
-                route("192.168.178.0", 24, None, 2),
-                route("10.64.64.64", 32, None, 7),
-            ],
-            rules: Vec::new(),
-        }
-    }
-
-    fn cellular() -> Cellular {
-        Cellular { interface: "ppp0".to_owned(), kind: Kind::Ppp, remote: None, local: None, dns: Vec::new() }
-    }
-
-    #[test]
-    fn a_network_card_is_left_through_its_gateway_in_its_family_alone() {
-        let mut facts = facts();
-        facts.links.push(link(9, "wwan0"));
-        facts.addresses.push(address(9, "192.168.8.100", 24));
-        facts.addresses.push(address(9, "2001:db8:8::2", 64));
-        let gateway: IpAddr = "192.168.8.1".parse().unwrap();
-        let card = Cellular {
-            interface: "wwan0".to_owned(),
-            kind: Kind::NetworkCard,
-            remote: Some(gateway),
-            ..cellular()
-        };
-        let plan = plan(&facts, &Settings::backup("eth0"), Some(&card));
-        let out: Vec<_> = plan.routes.iter().filter(|r| r.link == Some(9)).collect();
-        assert_eq!(out.len(), 2);
-        assert!(out.iter().all(|r| r.gateway == Some(gateway) && r.is_default() && r.destination.is_ipv4()));
-        let source = Some(("192.168.8.100".parse().unwrap(), 32));
-        assert!(plan.rules.iter().any(|r| r.source == source && r.table == TABLE_CELLULAR));
-        let mut after = facts.clone();
-        apply(&mut after, &difference(&facts, &plan));
-        assert!(difference(&after, &plan).is_empty(), "applied twice, nothing is left to do");
-    }
-
-    fn apply(facts: &mut Facts, changes: &[Change]) {
-        for change in changes {
-            match change {
-                Change::SetRoute(new) => {
-                    let key = |r: &Route| (r.destination, r.prefix, r.metric, r.table);
-                    facts.routes.retain(|r| key(r) != key(new));
-                    facts.routes.push(new.clone());
-                }
-                Change::DeleteRoute(old) => facts.routes.retain(|r| r != old),
-                Change::AddRule(rule) => facts.rules.push(rule.clone()),
-                Change::DeleteRule(rule) => facts.rules.retain(|r| r != rule),
-            }
-        }
-    }
-
-    #[test]
-    fn the_cellular_default_comes_before_the_wired_one_in_backup_mode() {
-        let facts = facts();
-        let plan = plan(&facts, &Settings::backup("eth0"), Some(&cellular()));
-        let default = plan.routes.iter().find(|r| r.table == TABLE_MAIN).unwrap();
-        assert!(default.is_default() && default.metric < 1024 && default.link == Some(7));
-        let gateway = super::plan(&facts, &Settings::gateway("eth0"), Some(&cellular()));
-        assert!(gateway.routes.iter().find(|r| r.table == TABLE_MAIN).unwrap().metric > 1024);
-    }
-
-    #[test]
-    fn answers_leave_by_the_line_they_were_asked_on() {
-        let plan = plan(&facts(), &Settings::backup("eth0"), Some(&cellular()));
-        for (source, table, link) in [("192.168.178.2", TABLE_WIRED, 2), ("100.64.0.2", TABLE_CELLULAR, 7)] {
-            let rule = plan.rules.iter().find(|r| r.source == Some((source.parse().unwrap(), 32))).unwrap();
-            assert_eq!(rule.table, table);
-            let out = plan.routes.iter().find(|r| r.table == table && r.is_default()).unwrap();
-            assert_eq!(out.link, Some(link));
-        }
-        let on_link = |r: &&Route| r.table == TABLE_WIRED && r.prefix == 24 && r.gateway.is_none();
-        assert!(
-            plan.routes.iter().any(|r| on_link(&r)),
-            "the house's own devices are not sent by the router"
-        );
-    }
-
-    #[test]
-    fn without_a_session_nothing_of_the_cellular_line_stays() {
-        let mut facts = facts();
-        let settings = Settings::backup("eth0");
-        let with = plan(&facts, &settings, Some(&cellular()));
-        let changes = difference(&facts, &with);
-        apply(&mut facts, &changes);
-        let without = plan(&facts, &settings, None);
-        let changes = difference(&facts, &without);
-        apply(&mut facts, &changes);
-        assert!(facts.routes.iter().all(|r| r.protocol != PROTOCOL || r.table == TABLE_WIRED));
-        assert!(facts.rules.iter().all(|r| r.table == TABLE_WIRED));
-    }
-
-    #[test]
-    fn ipv6_goes_by_the_cellular_line_only_with_a_global_address() {
-        let mut facts = facts();
-        let v6 = |facts: &Facts| {
-            let plan = plan(facts, &Settings::backup("eth0"), Some(&cellular()));
-            plan.routes.iter().filter(|r| r.destination.is_ipv6()).count()
-        };
-        facts.addresses.push(Address { global: false, ..address(7, "fe80::2", 10) });
-        assert_eq!(v6(&facts), 0);
-        facts.addresses.push(address(7, "2001:db8:5::2", 64));
-        assert_eq!(v6(&facts), 2);
-    }
-
-    #[test]
-    fn routes_of_others_are_never_deleted() {
-        let mut facts = facts();
-        facts.routes.push(route("203.0.113.0", 24, Some("192.168.178.9"), 2));
-        facts.rules.push(Rule { source: None, ipv4: true, table: 7, priority: 9, protocol: 0 });
-        let plan = plan(&facts, &Settings::backup("eth0"), None);
-        let destructive = |c: &Change| matches!(c, Change::DeleteRoute(_) | Change::DeleteRule(_));
-        assert!(!difference(&facts, &plan).iter().any(destructive));
-    }
-
-    proptest! {
-        /// Killed after any number of steps, started again: the result is the plan, and then rest.
-        #[test]
-        fn a_crash_at_any_step_is_healed(session in any::<bool>(), then in any::<bool>(), cut in 0_usize..12) {
-            let settings = Settings::backup("eth0");
-            let cellular = cellular();
-            let mut facts = facts();
-            let first = plan(&facts, &settings, session.then_some(&cellular));
-            let changes = difference(&facts, &first);
-            apply(&mut facts, &changes[..cut.min(changes.len())]);
-            let second = plan(&facts, &settings, then.then_some(&cellular));
-            let changes = difference(&facts, &second);
-            apply(&mut facts, &changes);
-            let again = plan(&facts, &settings, then.then_some(&cellular));
-            prop_assert_eq!(difference(&facts, &again), vec![]);
-            prop_assert_eq!(again, second);
-        }
-    }
-}
+mod tests;

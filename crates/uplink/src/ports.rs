@@ -1,12 +1,14 @@
 //! The real kernel, the real snapshots, the real networkd.
 
 use crate::MODEM;
+use crate::advertise::{self, Advertisement};
 use crate::driver::System;
 use crate::machine::Observation;
 use crate::modem::Modem;
 use crate::plan::{Change, Facts};
 use netlink::Connection;
-use std::net::IpAddr;
+use ruleset::marks::{ARRIVED_MASK, LEFT_MASK, Line};
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use sysio::{Monotonic, Root, file};
 
@@ -21,6 +23,7 @@ pub struct Kernel {
     root: Root,
     boot_id: String,
     connection: Connection,
+    ula: Option<Ipv6Addr>,
 }
 
 impl Kernel {
@@ -29,7 +32,15 @@ impl Kernel {
     /// # Errors
     /// If there is none.
     pub fn open(root: &Root, boot_id: String) -> Result<Self, netlink::Error> {
-        Ok(Self { root: root.clone(), boot_id, connection: Connection::open()? })
+        Ok(Self { root: root.clone(), boot_id, connection: Connection::open()?, ula: crate::ula::load(root) })
+    }
+
+    /// What an interface has carried.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn counters(&mut self, link: u32) -> Result<Option<netlink::Counters>, netlink::Error> {
+        self.connection.counters(link)
     }
 
     fn facts(&mut self) -> Result<Facts, netlink::Error> {
@@ -51,7 +62,7 @@ impl System for Kernel {
         let file = |index: u32| self.root.path("/run/systemd/netif/links").join(index.to_string());
         let text = facts.link(lan).and_then(|l| file::read_bounded(&file(l.index), LINK_FILE_LIMIT).ok());
         let wired_dns = text.map(|t| name_servers(&String::from_utf8_lossy(&t))).unwrap_or_default();
-        Ok(Observation { facts, modem, wired_dns })
+        Ok(Observation { facts, modem, wired_dns, ula: self.ula })
     }
 
     fn change(&mut self, change: &Change) -> Result<(), String> {
@@ -63,6 +74,15 @@ impl System for Kernel {
             Change::DeleteRule(rule) => c.delete_rule(rule),
         }
         .map_err(|e| e.to_string())
+    }
+
+    fn forget(&mut self, line: Line) -> Result<u32, String> {
+        let mask = LEFT_MASK | ARRIVED_MASK;
+        netlink::forget_connections(line.left(), mask).map_err(|e| e.to_string())
+    }
+
+    fn advertise(&mut self, link: u32, message: &Advertisement) -> Result<(), String> {
+        advertise::send(link, message).map_err(|e| format!("send a router advertisement: {e}"))
     }
 
     fn write_resolv(&mut self, content: &str) -> Result<(), String> {

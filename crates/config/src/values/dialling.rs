@@ -39,6 +39,8 @@ macro_rules! choice {
     };
 }
 
+pub(super) use choice;
+
 choice! {
     /// When to dial.
     DialMode, default Always, hint "write \"always\" or \"on-demand\"" {
@@ -155,20 +157,25 @@ impl Value for IdleHangup {
     const SECRET: bool = false;
 
     fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Faults> {
-        let hint = format!("write a number of seconds from {} to {}", Self::SHORTEST, Self::LONGEST);
-        let DeValue::Integer(integer) = value.get_ref() else {
-            let cause = format!("{} where a number is expected", described(value.get_ref()));
-            return Err(vec![Fault { span: Some(value.span()), ..Fault::new(cause, hint) }]);
-        };
-        let seconds = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let fits = seconds.filter(|seconds| (Self::SHORTEST..=Self::LONGEST).contains(seconds));
-        fits.map(Self)
-            .ok_or_else(|| vec![Fault { span: Some(value.span()), ..Fault::new("out of range", hint) }])
+        seconds(value, Self::SHORTEST, Self::LONGEST).map(Self)
     }
 
     fn write(&self) -> Option<String> {
         Some(self.0.to_string())
     }
+}
+
+/// A number of seconds between two bounds.
+pub(super) fn seconds(value: &Spanned<DeValue<'_>>, shortest: u32, longest: u32) -> Result<u32, Faults> {
+    let hint = format!("write a number of seconds from {shortest} to {longest}");
+    let DeValue::Integer(integer) = value.get_ref() else {
+        let cause = format!("{} where a number is expected", described(value.get_ref()));
+        return Err(vec![Fault { span: Some(value.span()), ..Fault::new(cause, hint) }]);
+    };
+    let seconds = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
+    seconds
+        .filter(|seconds| (shortest..=longest).contains(seconds))
+        .ok_or_else(|| vec![Fault { span: Some(value.span()), ..Fault::new("out of range", hint) }])
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Values of the network.
 
-use super::{Fault, TextValue};
+use super::dialling::seconds;
+use super::{Fault, Faults, TextValue, Value};
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::DeValue;
 
 /// Name of the appliance: one label (RFC 1123, 2.1; RFC 1035, 2.3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,29 @@ impl TextValue for Hostname {
 
     fn text(&self) -> String {
         self.0.clone()
+    }
+}
+
+/// The address of a device on the same network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+impl TextValue for Peer {
+    const FORM: &'static str = "192.168.178.2";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let address: Option<IpAddr> = text.parse().ok();
+        let host = address.filter(|a| !a.is_unspecified() && !a.is_multicast() && !a.is_loopback());
+        host.map(Self).ok_or_else(|| {
+            Fault::new(
+                "not the address of a device",
+                format!("write it as \"{}\", without a prefix", Self::FORM),
+            )
+        })
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string()
     }
 }
 
@@ -127,6 +154,11 @@ impl Cidr {
     /// The network's address.
     pub fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// The network of one address.
+    pub(crate) fn host(address: IpAddr) -> Self {
+        Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
     }
 
     /// The prefix length in bits.
@@ -240,5 +272,39 @@ impl TextValue for OpenPort {
 
     fn text(&self) -> String {
         self.to_string()
+    }
+}
+
+/// How long the wired line must have been good before it is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailbackHold(u32);
+
+impl FailbackHold {
+    /// Shortest: a router that restarts answers for a moment and is gone again.
+    pub const SHORTEST: u32 = 5;
+    /// Longest: an hour on the line that costs money is enough for every wired line to prove itself.
+    pub const LONGEST: u32 = 3600;
+
+    /// As a duration.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.0.into())
+    }
+}
+
+impl Default for FailbackHold {
+    fn default() -> Self {
+        Self(30)
+    }
+}
+
+impl Value for FailbackHold {
+    const SECRET: bool = false;
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Faults> {
+        seconds(value, Self::SHORTEST, Self::LONGEST).map(Self)
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(self.0.to_string())
     }
 }

@@ -16,6 +16,7 @@ const SLICE_MODE: u32 = 0o440;
 /// The group of a daemon that does not run as root (its sysusers.d file names it).
 fn group_of(daemon: &str) -> &'static str {
     match daemon {
+        "notify" => "failberry-notify",
         "statusd" => "failberry-status",
         "uplink" => "failberry-uplink",
         _ => "root",
@@ -73,6 +74,7 @@ pub(super) fn remove_leftovers(store: &Path) {
         let name = entry.file_name();
         let ours = [super::FILE, super::KEYS]
             .iter()
+            .chain(&super::RULES)
             .any(|file| name.to_string_lossy().starts_with(&format!(".{file}.")));
         if ours {
             let _ = fs::remove_file(entry.path());

@@ -1,6 +1,10 @@
 //! `scripts/bench`: ours beside the named peers, in one run on one machine. Seconds of one machine
 //! say little about another's; ratios of one run do.
 
+mod cost;
+pub mod detection;
+pub mod guard;
+pub mod idle_data;
 mod recovery;
 
 use std::collections::BTreeMap;
@@ -103,7 +107,9 @@ fn round(value: f64) -> f64 {
 pub fn run(name: &str, image: &Path, folder: &Path, runs: usize, stop: &Stop) -> Result<Report> {
     match name {
         "recovery" => recovery::run(image, folder, runs, stop),
-        other => Err(Error::Unexpected(format!("no benchmark is called {other}; there is: recovery"))),
+        other => Err(Error::Unexpected(format!(
+            "no benchmark is called {other}; there are: recovery, detection, idle-data, guard"
+        ))),
     }
 }
 

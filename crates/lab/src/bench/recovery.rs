@@ -17,6 +17,7 @@ use crate::fault::{Fault, Kind};
 use crate::qemu::Model;
 use crate::scenario::action::Action;
 use crate::stop::Stop;
+use crate::world::Plan;
 
 /// Who wins after this has won too late for the house.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -64,7 +65,15 @@ struct Bench<'a> {
 /// # Errors
 /// When the lab fails, or ours cannot be measured.
 pub(super) fn run(image: &Path, folder: &Path, runs: usize, stop: &Stop) -> Result<Report> {
-    let options = Options { image, model: Model::Bench, folder, config: CONFIG, reboots: 0, extras: &[] };
+    let options = Options {
+        image,
+        model: Model::Bench,
+        folder,
+        config: CONFIG,
+        reboots: 0,
+        extras: &[],
+        plan: Plan::default(),
+    };
     let mut bench = Bench { appliance: Appliance::boot(&options)?, stop, runs, notes: BTreeMap::new() };
     bench.online(READY)?.ok_or_else(|| Error::Unexpected("the appliance does not come online".to_owned()))?;
     let (mut ours, mut peers) = (Cases::new(), BTreeMap::new());

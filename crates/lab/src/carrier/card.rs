@@ -9,8 +9,9 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::net::Namespace;
+use crate::net::internet::dnsmasq;
 use crate::process::Keep;
-use crate::world::{NAME_SERVERS, dnsmasq};
+use crate::world::NAME_SERVERS;
 
 /// The tap QEMU attaches the card to, in the house's namespace, where QEMU runs.
 pub const CARD_TAP: &str = "card";
@@ -31,11 +32,11 @@ pub struct CardNetwork {
 }
 
 impl CardNetwork {
-    /// Builds it between the house, where the tap is to be, and the internet.
+    /// Builds it between the house, where the tap is to be, and the carrier.
     ///
     /// # Errors
     /// When the kernel or the DHCP server refuses.
-    pub fn create(house: &Namespace, internet: &Namespace, logs: &Path) -> Result<Self> {
+    pub fn create(house: &Namespace, carrier: &Namespace, logs: &Path) -> Result<Self> {
         let stick = Namespace::create("card")?;
         house.ip("link add cardlan type bridge")?;
         house.ip(&format!("tuntap add {CARD_TAP} mode tap"))?;
@@ -44,8 +45,8 @@ impl CardNetwork {
             house.ip(&format!("link set {port} master cardlan up"))?;
         }
         house.ip("link set cardlan up")?;
-        internet.cable("card", &stick, "wan")?;
-        internet.ip(&format!("address add {CARRIER}/25 dev card"))?;
+        carrier.cable("card", &stick, "wan")?;
+        carrier.ip(&format!("address add {CARRIER}/25 dev card"))?;
         stick.ip(&format!("address add {CARD_SUBSCRIBER}/25 dev wan"))?;
         stick.ip(&format!("route add default via {CARRIER}"))?;
         stick.ip(&format!("address add {CARD_GATEWAY}/24 dev lan"))?;

@@ -1,8 +1,8 @@
-//! A GET client with a deadline, and the internet's web server, which tells every visitor the
-//! address it came from: that is how a scenario knows which way a page went.
+//! A GET client with a deadline, and a small web server for the internet's pages.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -89,11 +89,14 @@ pub fn get(address: Ipv4Addr, url: &Url, limit: Duration) -> Result<Response> {
 /// connection open need not be waited for.
 fn complete(answer: &[u8]) -> bool {
     let Some((head, body)) = split(answer) else { return false };
-    head.lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .is_some_and(|length: usize| body.len() >= length)
+    announced(head).is_some_and(|length| body.len() >= length)
+}
+
+/// The length of the body that a head announces (RFC 9110 section 8.6).
+fn announced(head: &str) -> Option<usize> {
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths.next().and_then(|(_, value)| value.trim().parse().ok())
 }
 
 fn parse(answer: &[u8]) -> Option<Response> {
@@ -108,43 +111,150 @@ fn split(answer: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(&answer[..end]).ok()?, &answer[end + 4..]))
 }
 
-/// Serves pages from the calling thread's namespace until the process ends. Every page is one
-/// line: `you come from <address>`.
+/// What a visitor asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The host it names.
+    pub host: String,
+    /// Path with query.
+    pub path: String,
+    /// First byte wanted, of a page that is asked for in part (RFC 9110 section 14.2).
+    pub range: Option<u64>,
+    /// The visitor's address.
+    pub from: IpAddr,
+    /// What it sent along.
+    pub body: String,
+}
+
+/// What a server answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Status code.
+    pub status: u16,
+    /// Where to go instead.
+    pub location: Option<String>,
+    /// What it says.
+    pub body: Vec<u8>,
+    /// Bytes a second at most; 0 for all at once.
+    pub rate: u64,
+}
+
+impl Reply {
+    /// A short text.
+    pub fn text(status: u16, body: &str) -> Self {
+        Self { status, location: None, body: body.as_bytes().to_vec(), rate: 0 }
+    }
+}
+
+/// A long page that comes slowly: `bytes=N&rate=BYTES-A-SECOND`.
+pub fn large(query: &str) -> Reply {
+    let number = |key: &str| {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(name, _)| *name == key).find_map(|(_, value)| value.parse::<u64>().ok())
+    };
+    let length = number("bytes").unwrap_or_default().min(LONGEST);
+    let body = (0..length).map(large_byte).collect();
+    Reply { status: 200, location: None, body, rate: number("rate").unwrap_or_default() }
+}
+
+/// What stands at each place of [`large`]: a part in the wrong place shows.
+pub fn large_byte(at: u64) -> u8 {
+    // 251 is prime: no power of two repeats the pattern.
+    u8::try_from(at % 251).unwrap_or_default()
+}
+
+/// Serves pages from the calling thread's namespace until the process ends.
 ///
 /// # Errors
 /// When the port cannot be taken.
-pub fn serve(address: SocketAddr) -> Result<()> {
+pub fn serve(address: SocketAddr, page: impl Fn(&Request) -> Reply + Clone + Send + 'static) -> Result<()> {
     let listener = TcpListener::bind(address).context(format!("listen on {address}"))?;
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            let page = page.clone();
             // A visitor who goes away in the middle is its own loss.
-            thread::spawn(move || answer(stream));
+            thread::spawn(move || answer(stream, page));
         }
     });
     Ok(())
 }
 
-fn answer(mut stream: TcpStream) -> io::Result<()> {
+fn answer(mut stream: TcpStream, page: impl Fn(&Request) -> Reply) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut request = Vec::new();
+    let mut said = Vec::new();
     let mut chunk = [0; 1024];
-    while split(&request).is_none() {
+    while split(&said).is_none() {
         match stream.read(&mut chunk)? {
             0 => return Ok(()),
-            n => request.extend(&chunk[..n]),
+            n => said.extend(&chunk[..n]),
         }
-        if request.len() as u64 > LONGEST {
+        if said.len() as u64 > LONGEST {
             return Ok(());
         }
     }
-    let body = format!("you come from {}\n", stream.peer_addr()?.ip());
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())
+    // What was sent along is taken in, or closing would reset the connection before the answer is read.
+    let length = split(&said).and_then(|(head, _)| announced(head)).unwrap_or_default();
+    while split(&said).is_some_and(|(_, body)| body.len() < length) && (said.len() as u64) < LONGEST {
+        match stream.read(&mut chunk)? {
+            0 => break,
+            n => said.extend(&chunk[..n]),
+        }
+    }
+    let Some(request) = split(&said).and_then(|(head, body)| asked(head, body, stream.peer_addr().ok()?))
+    else {
+        return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    };
+    let reply = page(&request);
+    let first = request.range.filter(|first| *first < reply.body.len() as u64);
+    let body = &reply.body[usize::try_from(first.unwrap_or_default()).unwrap_or_default()..];
+    stream.write_all(head(&reply, first, body.len()).as_bytes())?;
+    pour(&mut stream, body, reply.rate)
+}
+
+fn head(reply: &Reply, first: Option<u64>, length: usize) -> String {
+    let status = if first.is_some() { 206 } else { reply.status };
+    let mut head = format!("HTTP/1.1 {status} x\r\nContent-Type: text/plain\r\nConnection: close\r\n");
+    if let Some(location) = &reply.location {
+        let _ = write!(head, "Location: {location}\r\n");
+    }
+    if let Some(first) = first {
+        let whole = reply.body.len();
+        let _ = write!(head, "Content-Range: bytes {first}-{}/{whole}\r\n", whole - 1);
+    }
+    // RFC 9110 section 8.6: none with 204.
+    if status != 204 {
+        let _ = write!(head, "Content-Length: {length}\r\n");
+    }
+    head + "\r\n"
+}
+
+/// Parts of a page that comes slowly go out this often a second.
+const PARTS: u64 = 20;
+
+fn pour(stream: &mut TcpStream, body: &[u8], rate: u64) -> io::Result<()> {
+    if rate == 0 {
+        return stream.write_all(body);
+    }
+    for part in body.chunks(usize::try_from(rate / PARTS).unwrap_or(1).max(1)) {
+        stream.write_all(part)?;
+        thread::sleep(Duration::from_secs(1) / u32::try_from(PARTS).unwrap_or(1));
+    }
+    Ok(())
+}
+
+fn asked(head: &str, body: &[u8], from: SocketAddr) -> Option<Request> {
+    let mut lines = head.lines();
+    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+    let header = |wanted: &str| {
+        headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+    };
+    let range =
+        header("range").and_then(|value| value.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+    let host = header("host").unwrap_or_default().to_owned();
+    let body = String::from_utf8_lossy(body).into_owned();
+    Some(Request { host, path, range, from: from.ip().to_canonical(), body })
 }
 
 #[cfg(test)]
@@ -164,10 +274,26 @@ mod tests {
         let probe = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = probe.local_addr().unwrap();
         drop(probe);
-        serve(address).unwrap();
+        serve(address, |request| Reply::text(200, &format!("you come from {}\n", request.from))).unwrap();
         let url = Url::parse(&format!("http://{address}/")).unwrap();
         let response = get(Ipv4Addr::LOCALHOST, &url, Duration::from_secs(5)).unwrap();
         assert_eq!(response, Response { status: 200, body: "you come from 127.0.0.1\n".into() });
+    }
+
+    #[test]
+    fn a_message_is_taken_in_before_it_is_answered() {
+        let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = probe.local_addr().unwrap();
+        drop(probe);
+        serve(address, |_| Reply::text(200, "taken")).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let body = vec![b'x'; 300_000];
+        let head = format!("POST /alert HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("taken"), "{answer}");
     }
 
     #[test]

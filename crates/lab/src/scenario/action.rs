@@ -7,8 +7,10 @@ use serde::Deserialize;
 use crate::appliance::Appliance;
 use crate::carrier::CarrierStats;
 use crate::carrier::card::CardNetwork;
+use crate::client::{Client, Habit};
 use crate::error::{Error, Result};
 use crate::fault::{Fault, Kind};
+use crate::line::{Line, LineFault, Mended};
 use crate::stick::{StickCommand, StickState};
 
 /// The stick and its carrier act on a command in milliseconds.
@@ -18,13 +20,27 @@ const OBEY: Duration = Duration::from_secs(5);
 const COMMAND: Duration = Duration::from_secs(60);
 
 /// Something done.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// The house's wired line dies; its router turns to the appliance.
     WiredDown,
     /// The wired line is back.
     WiredUp,
+    /// The house's router finds its line dead by itself and turns to the appliance.
+    RouterToBackup,
+    /// The house's router returns to its line.
+    RouterToWired,
+    /// A line to the internet fails (`lab faults` lists how), though its links stay up.
+    LineFault(LineFault),
+    /// A line works again, or loses one of its faults.
+    LineClear(Mended),
+    /// The bytes of a line are counted anew.
+    LineCountAnew(Line),
+    /// Somebody in the LAN begins with something.
+    ClientStart(Habit),
+    /// How long it was silent until now is forgotten.
+    ClientForget(Habit),
     /// The carrier ends the call; it answers the next one at once.
     CarrierDrop,
     /// The carrier answers no more calls.
@@ -61,6 +77,16 @@ impl Action {
         match self {
             Self::WiredDown => appliance.world.wired_down(),
             Self::WiredUp => appliance.world.wired_up(),
+            Self::RouterToBackup => appliance.world.router_turns_to_backup(),
+            Self::RouterToWired => appliance.world.router_turns_back(),
+            Self::LineFault(fault) => appliance.world.fail(fault),
+            Self::LineClear(mended) => appliance.world.mend(mended),
+            Self::LineCountAnew(line) => {
+                appliance.count_anew(*line);
+                Ok(())
+            }
+            Self::ClientStart(habit) => appliance.begin(*habit),
+            Self::ClientForget(habit) => appliance.client(*habit).map(Client::forget),
             Self::CarrierDrop => carrier_drop(appliance),
             Self::CarrierRefuse => {
                 appliance.stick()?.carrier().refuse_calls();

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::lines::{Alert, Bytes, ClientSees, Quiet, Usage};
+use super::snapshots::{Field, conditions, daemons_healthy, status};
 use crate::appliance::Appliance;
 use crate::fault::Kind;
 use crate::stick::StickState;
 use crate::world::{APPLIANCE, Via, way};
 
 /// One question must be answered in this time, else it is asked again.
-const ASK: Duration = Duration::from_secs(5);
+pub(super) const ASK: Duration = Duration::from_secs(5);
 /// A page comes in milliseconds or was lost on a dead line, where TCP repeats itself ever more
 /// slowly (RFC 6298): asking anew finds the line's return sooner.
 const FETCH: Duration = Duration::from_millis(1500);
@@ -20,10 +21,6 @@ const FETCH: Duration = Duration::from_millis(1500);
 const COMMAND: Duration = Duration::from_secs(60);
 /// How much of a wrong answer a report repeats.
 const SAID: usize = 400;
-
-/// The daemons every image has; each must show a snapshot that is its own and fresh.
-pub const DAEMONS: [&str; 6] =
-    ["hub-reset", "modem-dialer", "netguard", "pinghttpserver", "statusd", "uplink"];
 
 /// Something that must come true.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,28 +46,18 @@ pub enum Expectation {
     Ssh(Ssh),
     /// SSH offers keys and nothing else.
     SshRefusesPasswords,
+    /// What somebody in the LAN sees of it all.
+    Client(ClientSees),
+    /// Nothing is sent over a line to a port of the internet any more.
+    LineQuiet(Quiet),
+    /// What a line has carried since counting began.
+    LineBytes(Bytes),
+    /// The appliance's account of the cellular line, beside the carrier's.
+    UsageCounted(Usage),
+    /// A message of the appliance has reached somebody in the internet.
+    AlertReceived(Alert),
     /// The appliance has rebooted by itself, this often or more.
     RebootsAtLeast(u32),
-}
-
-/// A field of a snapshot and what it must be; all that is given must hold.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Field {
-    /// `<daemon>.<field>…`
-    pub path: String,
-    /// This.
-    pub equals: Option<Value>,
-    /// One of these.
-    pub one_of: Option<Vec<Value>>,
-    /// A number, this or more.
-    pub at_least: Option<f64>,
-    /// A number, this or less.
-    pub at_most: Option<f64>,
-    /// Text that has this in it.
-    pub contains: Option<String>,
-    /// There and not null, or the contrary.
-    pub is_set: Option<bool>,
 }
 
 /// What can be seen of the stick; all that is given must hold.
@@ -154,11 +141,33 @@ impl Expectation {
     /// What is missing.
     pub(super) fn asks_something(&self) -> Result<(), &'static str> {
         let nothing = match self {
-            Self::Status(field) => Field { path: String::new(), ..field.clone() } == Field::default(),
+            Self::Status(field) => {
+                Field { path: String::new(), since: None, ..field.clone() } == Field::default()
+            }
             Self::Stick(seen) => *seen == Seen::default(),
+            Self::Client(client) => *client == ClientSees::nothing(client.name),
+            Self::LineBytes(bytes) => bytes.at_most.is_none() && bytes.at_least.is_none(),
             _ => false,
         };
-        if nothing { Err("`status` and `stick` need something that must hold") } else { Ok(()) }
+        if nothing {
+            Err("`status`, `stick`, `client` and `line-bytes` need something that must hold")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether an answer tells when it came true: then asking may take longer than that.
+    pub(super) fn knows_when(&self) -> bool {
+        match self {
+            Self::Status(field) => field.since.is_some(),
+            Self::LineQuiet(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is known only some time after it came true.
+    pub(super) fn looks_back(&self) -> bool {
+        matches!(self, Self::LineQuiet(_))
     }
 
     /// Asks once. `from_line` is where the console is searched from, and moves behind a hit.
@@ -176,7 +185,7 @@ impl Expectation {
                 return Ok(Some(stamp));
             }
             Self::DaemonsHealthy => daemons_healthy(&status(appliance)?)?,
-            Self::Status(field) => field.check(&status(appliance)?)?,
+            Self::Status(field) => return field.ask(appliance),
             Self::Condition(id) => {
                 let status = status(appliance)?;
                 let found = conditions(&status);
@@ -198,6 +207,11 @@ impl Expectation {
                 seen.check(&stick.state())?;
             }
             Self::Ssh(ssh) => ssh.check(appliance)?,
+            Self::Client(client) => client.check(appliance)?,
+            Self::LineQuiet(quiet) => return quiet.ask(appliance),
+            Self::LineBytes(bytes) => bytes.check(appliance.line_bytes(bytes.line))?,
+            Self::UsageCounted(usage) => usage.check(appliance, &status(appliance)?)?,
+            Self::AlertReceived(alert) => alert.check(appliance)?,
             Self::RebootsAtLeast(least) => {
                 let reboots = appliance.reboots();
                 if reboots < *least {
@@ -212,63 +226,6 @@ impl Expectation {
             }
         }
         Ok(None)
-    }
-}
-
-fn status(appliance: &Appliance) -> Result<Value, String> {
-    appliance.status(ASK).map_err(|error| error.to_string())
-}
-
-/// Errors that tell of the line, not of a daemon that cannot do its work; scenarios ask for the line
-/// by itself.
-const OF_THE_LINE: [&str; 2] = ["modem-absent", "uplink-none"];
-
-/// Every daemon is there, says what it is doing, is not shown as unknown, and reports no error.
-fn daemons_healthy(status: &Value) -> Result<(), String> {
-    for daemon in DAEMONS {
-        match status["daemons"][daemon]["state"].as_str() {
-            None => return Err(format!("{daemon}: no snapshot")),
-            Some(state @ ("unknown" | "failed")) => return Err(format!("{daemon}: {state}")),
-            Some(_) => {}
-        }
-        let conditions = status["daemons"][daemon]["conditions"].as_array().into_iter().flatten();
-        let mut errors = conditions.filter(|c| c["severity"] == "error").filter_map(|c| c["id"].as_str());
-        if let Some(id) = errors.find(|id| !OF_THE_LINE.contains(id)) {
-            return Err(format!("{daemon}: {id}"));
-        }
-    }
-    Ok(())
-}
-
-fn conditions(status: &Value) -> Vec<&str> {
-    let daemons = status["daemons"].as_object().into_iter().flat_map(|map| map.values());
-    let all = daemons.filter_map(|snapshot| snapshot["conditions"].as_array()).flatten();
-    all.filter_map(|condition| condition["id"].as_str()).collect()
-}
-
-impl Field {
-    fn check(&self, status: &Value) -> Result<(), String> {
-        let pointer = format!("/daemons/{}", self.path.replace('.', "/"));
-        // A field that is not there counts as null, but not below something that is not there either.
-        let parent = pointer.rsplit_once('/').and_then(|(parent, _)| status.pointer(parent));
-        if !parent.is_some_and(|parent| parent.is_object() || parent.is_array()) {
-            return Err(format!("{}: nothing there that could have this field", self.path));
-        }
-        let found = status.pointer(&pointer).unwrap_or(&Value::Null);
-        if self.holds(found) { Ok(()) } else { Err(format!("{} is {found}", self.path)) }
-    }
-
-    fn holds(&self, found: &Value) -> bool {
-        let number = found.as_f64();
-        self.equals.as_ref().is_none_or(|wanted| wanted == found)
-            && self.one_of.as_ref().is_none_or(|wanted| wanted.contains(found))
-            && self.at_least.is_none_or(|least| number.is_some_and(|number| number >= least))
-            && self.at_most.is_none_or(|most| number.is_some_and(|number| number <= most))
-            && self
-                .contains
-                .as_ref()
-                .is_none_or(|part| found.as_str().is_some_and(|text| text.contains(part)))
-            && self.is_set.is_none_or(|set| found.is_null() != set)
     }
 }
 
@@ -325,65 +282,5 @@ impl Ssh {
             return Err(format!("`{}` says: {short}", self.command));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all(state: &str) -> Value {
-        let daemons = DAEMONS.map(|name| (name.to_owned(), serde_json::json!({ "state": state })));
-        serde_json::json!({ "daemons": serde_json::Map::from_iter(daemons) })
-    }
-
-    #[test]
-    fn a_missing_or_unknown_daemon_is_not_healthy() {
-        let mut status = all("serving");
-        assert_eq!(daemons_healthy(&status), Ok(()));
-        status["daemons"]["uplink"]["state"] = "unknown".into();
-        assert_eq!(daemons_healthy(&status), Err("uplink: unknown".into()));
-        assert!(daemons_healthy(&serde_json::json!({})).is_err());
-    }
-
-    #[test]
-    fn fields_are_found_by_path() {
-        let mut status = all("serving");
-        status["daemons"]["uplink"]["dns"] = serde_json::json!(["192.0.2.53"]);
-        let field =
-            |path: &str, equals: Value| Field { path: path.into(), equals: Some(equals), ..Field::default() };
-        assert_eq!(field("uplink.dns.0", "192.0.2.53".into()).check(&status), Ok(()));
-        assert!(field("uplink.state", "online".into()).check(&status).unwrap_err().contains("serving"));
-        assert!(field("nobody.state", "x".into()).check(&status).is_err());
-    }
-
-    #[test]
-    fn a_field_is_unset_only_where_it_could_be_set() {
-        let mut status = all("serving");
-        status["daemons"]["uplink"]["line"] = Value::Null;
-        let unset = |path: &str| Field { path: path.into(), is_set: Some(false), ..Field::default() };
-        assert_eq!(unset("uplink.line").check(&status), Ok(()));
-        for path in ["uplnik.line", "uplink.line.rate", "uplink.lnie.rate"] {
-            assert!(unset(path).check(&status).is_err(), "{path}");
-        }
-    }
-
-    #[test]
-    fn values_are_compared_in_every_way_at_once() {
-        let compare = |text: &str| toml::from_str::<Field>(&format!("path = \"x\"\n{text}")).unwrap();
-        assert!(compare("at-least = 2\nat-most = 3").holds(&2.into()));
-        assert!(!compare("at-least = 2").holds(&Value::Null));
-        assert!(compare("one-of = [\"a\", \"b\"]").holds(&"b".into()));
-        assert!(compare("contains = \"wer-cy\"").holds(&"power-cycle".into()));
-        assert!(compare("is-set = false").holds(&Value::Null));
-        assert!(!compare("is-set = true").holds(&Value::Null));
-        assert!(toml::from_str::<Field>("path = \"x\"\nequls = 1").is_err());
-    }
-
-    #[test]
-    fn conditions_of_all_daemons_count() {
-        let mut status = all("serving");
-        status["daemons"]["modem-dialer"]["conditions"] = serde_json::json!([{ "id": "modem-no-sim" }]);
-        assert_eq!(conditions(&status), ["modem-no-sim"]);
     }
 }

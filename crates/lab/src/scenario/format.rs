@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::action::Action;
-use super::expect::{Expectation, Fetch, Field};
+use super::expect::{Expectation, Fetch};
+use super::snapshots::Field;
 use super::storm::Storm;
 use crate::error::{Context, Error, Result};
 use crate::qemu::{Extra, Model};
-use crate::world::Via;
+use crate::world::{Gateway, Via};
 
 /// A scenario: a machine and a timeline.
 #[derive(Debug, Deserialize)]
@@ -39,6 +40,12 @@ pub struct Scenario {
     /// Further devices on the bench.
     #[serde(default)]
     pub extras: Vec<Extra>,
+    /// Whom the LAN client sends its packets to.
+    #[serde(default)]
+    pub client_gateway: Gateway,
+    /// Whether both lines carry IPv6, and the house has a network of its own.
+    #[serde(default)]
+    pub ipv6: bool,
     /// What happens, in order.
     #[serde(default)]
     pub steps: Vec<Step>,

@@ -8,15 +8,20 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::action::Action;
+use super::expect::Expectation;
 use super::format::{Scenario, Step};
 use crate::appliance::{Appliance, CONFIG, Options};
 use crate::error::{Error, Result};
 use crate::stop::Stop;
+use crate::world::Plan;
 
 /// How often a person is told what is waited for.
 const REMIND: Duration = Duration::from_secs(30);
 /// What the last question of a state that must hold may take.
 const HOLD_SLACK: Duration = Duration::from_secs(10);
+/// An answer that tells when it came true may be asked for this much later: the question goes through
+/// an emulated machine, and what is measured is not its speed.
+const LATE: Duration = Duration::from_secs(15);
 /// Lines of the console that a failure repeats.
 const TAIL: usize = 25;
 
@@ -87,6 +92,7 @@ impl Runner<'_> {
             config,
             reboots: scenario.reboots,
             extras: &scenario.extras,
+            plan: Plan { gateway: scenario.client_gateway, ipv6: scenario.ipv6, seed },
         };
         let mut appliance = Appliance::boot(&options)?;
         let mut play = Play { mark: Duration::ZERO, line: 0, random: seed, end: scenario.deadline() };
@@ -122,9 +128,11 @@ impl Play {
         interrupt: &Stop,
         seconds: &mut BTreeMap<String, f64>,
     ) -> Result<()> {
-        for step in &scenario.steps {
-            self.step(step, appliance, interrupt, seconds)?;
+        let done = scenario.steps.iter().try_for_each(|step| self.step(step, appliance, interrupt, seconds));
+        for client in appliance.clients() {
+            seconds.insert(format!("{}-longest-gap", client.habit.name()), round(client.longest_gap()));
         }
+        done?;
         if let Some(storm) = &scenario.storm {
             storm.rage(appliance, interrupt, &mut self.random, seconds)?;
         }
@@ -164,6 +172,10 @@ impl Play {
             seconds.insert(phase.clone(), round(took));
         }
         self.mark = self.mark.max(reached);
+        if step.expect.as_ref().is_some_and(Expectation::looks_back) {
+            // What was waited to be sure is not the next step's time.
+            self.mark = appliance.console.now();
+        }
         if let Some(holds) = step.holds() {
             self.hold(step, holds, appliance, interrupt)?;
             // What comes next does not pay for this time.
@@ -192,7 +204,8 @@ impl Play {
         let Some(expect) = &step.expect else { return Ok(appliance.console.now()) };
         let limit = step.limit().map_err(|cause| Error::Unexpected(cause.to_owned()))?;
         let (begin, line) = (self.mark, &mut self.line);
-        let left = (begin + limit).min(self.end).saturating_sub(appliance.console.now());
+        let patience = if expect.knows_when() { limit + LATE } else { limit };
+        let left = (begin + patience).min(self.end).saturating_sub(appliance.console.now());
         let mut why = String::new();
         let mut remind = appliance.console.now() + REMIND;
         let waited = interrupt.wait("", left, || {
@@ -226,7 +239,7 @@ impl Play {
 }
 
 /// A number in [0, 1) by `SplitMix64` (Steele, Lea, Flood 2014): the same seed, the same run.
-pub(super) fn unit(state: &mut u64) -> f64 {
+pub(crate) fn unit(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

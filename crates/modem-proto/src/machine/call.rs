@@ -3,6 +3,7 @@
 use sysio::Monotonic;
 
 use super::apn::Lookup;
+use super::reach::Nowhere;
 use super::session::{self, trouble_of};
 use super::{Action, Apn, Link, LinkKind, Machine, PdpType, Plan, SessionEnd, State, Trouble, pace, send};
 use crate::codec::Response;
@@ -257,6 +258,7 @@ impl Machine {
     }
 
     pub(super) fn on_redial(&mut self, now: Monotonic) -> Vec<Action> {
+        self.nowhere = Nowhere::default();
         match self.state {
             State::Ending { .. } => Vec::new(),
             _ if self.session => self.hang_up(now),

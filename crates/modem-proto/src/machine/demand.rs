@@ -1,7 +1,8 @@
 //! Whether a call is wanted: always, or only while the wired line is down.
 //!
-//! A wired line nobody reports on counts as down after a while: on a plan paid by the day a call
-//! too many costs a day's fee, a call too few costs what the appliance is there for.
+//! A wired line that is down for a moment, or that nobody reports on, counts as down after a while: on
+//! a plan paid by the day a call too many costs a day's fee, a call too few costs what the appliance is
+//! there for.
 
 use sysio::Monotonic;
 
@@ -12,6 +13,8 @@ use super::{Action, Dial, Machine, State, Wired, pace};
 pub(super) struct Demand {
     wired: Wired,
     since: Monotonic,
+    /// When the wired line was last known to work; the start, if never.
+    worked: Monotonic,
     /// What a person asked for.
     asked: Option<bool>,
     /// When.
@@ -20,7 +23,18 @@ pub(super) struct Demand {
 
 impl Demand {
     pub(super) fn new(now: Monotonic) -> Self {
-        Self { wired: Wired::Unknown, since: now, asked: None, asked_at: now }
+        Self { wired: Wired::Unknown, since: now, worked: now, asked: None, asked_at: now }
+    }
+
+    /// When the wired line, if it stays as it is, has been away for so long that a call is worth it.
+    fn due(&self) -> Option<Monotonic> {
+        let unknown = self.worked + pace::UNKNOWN_IS_DOWN;
+        match self.wired {
+            Wired::Up => None,
+            // A line that keeps going from one to the other works in neither.
+            Wired::Down => Some(unknown.min(self.since + pace::DOWN_HOLDS)),
+            Wired::Unknown => Some(unknown),
+        }
     }
 }
 
@@ -28,11 +42,7 @@ impl Machine {
     /// Whether to make a call.
     pub(super) fn wanted(&self, now: Monotonic) -> bool {
         self.settings.dial == Dial::Always
-            || self.demand.asked.unwrap_or_else(|| match self.demand.wired {
-                Wired::Up => false,
-                Wired::Down => true,
-                Wired::Unknown => now.since(self.demand.since) >= pace::UNKNOWN_IS_DOWN,
-            })
+            || self.demand.asked.unwrap_or_else(|| self.demand.due().is_some_and(|due| now >= due))
     }
 
     /// Whether a call is held, or being made, because a person asked for it while the wired line works.
@@ -61,6 +71,9 @@ impl Machine {
             if wired == Wired::Up || self.demand.wired == Wired::Up {
                 self.demand.asked = self.demand.asked.filter(|call| *call && wired != Wired::Up);
             }
+            if self.demand.wired == Wired::Up {
+                self.demand.worked = now;
+            }
             self.demand.wired = wired;
             self.demand.since = now;
         }
@@ -87,6 +100,10 @@ impl Machine {
         if matches!(self.state, State::Standby { .. }) && self.wanted(now) {
             return self.leave_standby(now);
         }
+        let due = self.demand.due().filter(|_| self.demand.asked.is_none());
+        if let (State::Standby { until }, Some(due)) = (&mut self.state, due) {
+            *until = (*until).min(due);
+        }
         let Some(at) = self.hang_up_at() else { return Vec::new() };
         match &mut self.state {
             State::Connected { .. } if now >= at => self.hang_up(now),
@@ -111,8 +128,8 @@ impl Machine {
         self.attempt = 0;
         self.ladder.settle();
         let mut until = now + pace::STANDBY_LOOK;
-        if self.demand.wired == Wired::Unknown && self.demand.asked.is_none() {
-            until = until.min((self.demand.since + pace::UNKNOWN_IS_DOWN).max(now + pace::HANG_UP));
+        if let Some(due) = self.demand.due().filter(|_| self.demand.asked.is_none()) {
+            until = until.min(due.max(now + pace::HANG_UP));
         }
         self.state = State::Standby { until };
         Vec::new()

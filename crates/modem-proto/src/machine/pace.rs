@@ -64,6 +64,9 @@ pub(super) const STANDBY_LOOK: Duration = Duration::from_secs(30);
 /// A call a person asked for ends by itself after this while the wired line works: long enough to
 /// try everything out, short enough that a forgotten one does not cost a second day.
 pub(super) const ASKED_CALL: Duration = Duration::from_secs(3600);
+/// The wired line must be down for so long before a day's fee is spent: a plug that is moved, and a
+/// switch or router port that negotiates anew, is back within a few seconds.
+pub(super) const DOWN_HOLDS: Duration = Duration::from_secs(5);
 /// The wired line's state is not known for so long: it counts as down. Longer than a boot needs
 /// for its first snapshot, and than a restart of the daemon that writes it.
 pub(super) const UNKNOWN_IS_DOWN: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sysio::Monotonic;
 
-use super::{Action, Machine, Plan, State, Trouble};
+use super::{Action, Iccid, Machine, Plan, State, Trouble};
 
 /// Whether anything beyond the stick is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,9 +41,38 @@ enum Remedy {
 }
 
 /// Calls in a row that led nowhere.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Nowhere {
     calls: usize,
+    by: Caller,
+}
+
+/// Who made them: what was tried on one stick or SIM says nothing of another.
+#[derive(Clone, Debug, Default)]
+struct Caller {
+    stick: Option<(String, String)>,
+    imei: Option<String>,
+    sim: Option<Iccid>,
+}
+
+impl Caller {
+    fn of(machine: &Machine) -> Self {
+        Self {
+            stick: machine.chosen().map(|stick| (stick.usb_path.clone(), stick.id.clone())),
+            imei: machine.identity.imei.clone(),
+            sim: machine.sim().cloned(),
+        }
+    }
+
+    /// Sticks do not always say their numbers; after a reset it is the same one nevertheless.
+    fn is_other(&self, before: &Self) -> bool {
+        fn differ<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+            a.zip(b).is_some_and(|(a, b)| a != b)
+        }
+        differ(self.stick.as_ref(), before.stick.as_ref())
+            || differ(self.imei.as_ref(), before.imei.as_ref())
+            || differ(self.sim.as_ref(), before.sim.as_ref())
+    }
 }
 
 impl Machine {
@@ -57,6 +86,11 @@ impl Machine {
             }
             Reach::Dead(why) => why,
         };
+        let by = Caller::of(self);
+        if by.is_other(&self.nowhere.by) {
+            self.nowhere.calls = 0;
+        }
+        self.nowhere.by = by;
         let (patience, remedy) = STEPS[self.nowhere.calls.min(STEPS.len() - 1)];
         if now.since(since) < patience {
             return Vec::new();

@@ -3,6 +3,7 @@
 use sysio::Monotonic;
 
 use super::pin::PinMemory;
+use super::reach::Nowhere;
 use super::{Action, Machine, Settings, State};
 use crate::parse::Registration;
 
@@ -27,6 +28,9 @@ impl Machine {
         let other_call = old.apn != self.settings.apn
             || old.pdp_type != self.settings.pdp_type
             || old.dial_number != self.settings.dial_number;
+        if fresh_call || other_call {
+            self.nowhere = Nowhere::default();
+        }
         match self.state {
             State::Connected { .. } if fresh_call || other_call || abroad => self.hang_up(now),
             State::Dialling { .. } if self.session && (fresh_call || other_call) => self.hang_up(now),

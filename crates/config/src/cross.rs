@@ -1,0 +1,54 @@
+//! What no value shows by itself: names that are used must be defined.
+
+use crate::sections::Config;
+use crate::values::Who;
+use std::ops::Range;
+use toml::de::DeTable;
+
+/// A name that leads nowhere, and where it stands.
+pub(crate) struct Dangling {
+    pub(crate) span: Range<usize>,
+    pub(crate) operand: String,
+    pub(crate) cause: String,
+    pub(crate) hint: String,
+}
+
+/// Looks at a configuration whose values are all right.
+pub(crate) fn check(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
+    let metered = &config.metered;
+    let names: Vec<&str> = metered.groups.iter().map(|g| g.name.as_str()).collect();
+    let mut known = names.clone();
+    known.dedup();
+    let mut found = Vec::new();
+    for (key, list) in [("allow", &metered.allow), ("essential", &metered.essential)] {
+        for (at, who) in list.iter().enumerate() {
+            let Who::Group(name) = who else { continue };
+            if !names.contains(&name.as_str()) {
+                let hint = format!(
+                    "groups are: {}; define it: groups = [\"{name}: 192.168.178.20\"]",
+                    or_none(&known)
+                );
+                let cause = format!("no group is called {name}");
+                found.push(dangling(file, key, at, cause, hint));
+            }
+        }
+    }
+    for (at, name) in names.iter().enumerate() {
+        if names[..at].contains(name) {
+            let cause = format!("a second group called {name}");
+            found.push(dangling(file, "groups", at, cause, "put its devices into one entry".to_owned()));
+        }
+    }
+    found
+}
+
+fn or_none(names: &[&str]) -> String {
+    if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }
+}
+
+fn dangling(file: &DeTable<'_>, key: &str, at: usize, cause: String, hint: String) -> Dangling {
+    let list = file.get("metered").and_then(|s| s.get_ref().as_table()).and_then(|t| t.get(key));
+    let element = list.and_then(|list| list.get_ref().as_array()).and_then(|array| array.get(at));
+    let span = element.map_or(0..0, toml::Spanned::span);
+    Dangling { span, operand: format!("metered.{key}"), cause, hint }
+}
