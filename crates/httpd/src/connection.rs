@@ -11,8 +11,9 @@ use crate::response::Response;
 
 /// Answers in a row before others get their turn.
 const ANSWERS_A_TURN: u64 = 16;
-/// Bytes thrown away after the last answer, before we stop being polite.
-const LINGER_BYTES: usize = 64 * 1024;
+/// Bytes thrown away after the last answer, before we stop being polite: who sends a megabyte of header
+/// learns that it was too much, instead of a reset.
+const LINGER_BYTES: usize = 2 << 20;
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +44,14 @@ pub(crate) struct Connection {
     sent: usize,
     /// No request after the answer in `output`.
     last: bool,
+    /// The client may have sent more by now, not knowing that the answer was the last.
+    cut: bool,
     lingering: bool,
     thrown: usize,
     /// Requests answered on it.
     pub(crate) answered: u64,
+    /// Those among them that were no proper request.
+    pub(crate) refused: u64,
 }
 
 impl Connection {
@@ -57,9 +62,11 @@ impl Connection {
             output: Vec::new(),
             sent: 0,
             last: false,
+            cut: false,
             lingering: false,
             thrown: 0,
             answered: 0,
+            refused: 0,
         }
     }
 
@@ -67,8 +74,13 @@ impl Connection {
         self.stream.as_fd()
     }
 
-    /// Goes as far as it can without waiting.
-    pub(crate) fn drive(&mut self, answer: &mut impl FnMut(&Request<'_>) -> Response) -> Outcome {
+    /// Goes as far as it can without waiting. `closing`: the server is about to end, so that an answer
+    /// that could be followed by another request is the last, and says so.
+    pub(crate) fn drive(
+        &mut self,
+        closing: bool,
+        answer: &mut impl FnMut(&Request<'_>) -> Response,
+    ) -> Outcome {
         let until = self.answered + ANSWERS_A_TURN;
         loop {
             if self.lingering {
@@ -85,7 +97,7 @@ impl Connection {
                     None => continue,
                 }
             }
-            if self.take_request(answer) {
+            if self.take_request(closing, answer) {
                 continue;
             }
             // Only with an empty buffer: what is in the socket will wake us again, what is in here not.
@@ -105,20 +117,27 @@ impl Connection {
     }
 
     /// Answers the request at the start of the input, if it is complete (or wrong).
-    fn take_request(&mut self, answer: &mut impl FnMut(&Request<'_>) -> Response) -> bool {
+    fn take_request(&mut self, closing: bool, answer: &mut impl FnMut(&Request<'_>) -> Response) -> bool {
         let consumed = match parse(&self.input) {
             Parsed::Partial => return false,
             Parsed::Invalid(status) => {
                 self.last = true;
+                self.refused += 1;
                 Response::status(status).write(Method::Get, false, &mut self.output);
                 0
             }
             Parsed::Complete(request, length) => {
                 self.last = !request.keep_alive || request.body;
+                // What is in the buffer already is still answered.
+                if closing && !self.last && length == self.input.len() {
+                    (self.last, self.cut) = (true, true);
+                }
                 let response = match request.method {
                     Method::Get | Method::Head => answer(&request),
                     Method::Other => Response::status(405),
+                    Method::Unknown => Response::status(501),
                 };
+                self.refused += u64::from(matches!(request.method, Method::Other | Method::Unknown));
                 response.write(request.method, !self.last, &mut self.output);
                 // The bytes of a body count as unread.
                 if request.body { 0 } else { length }
@@ -147,14 +166,17 @@ impl Connection {
 
     /// Ends after the last answer: at once when the client has said nothing we did not read.
     fn finish(&mut self) -> Option<Outcome> {
-        if self.input.is_empty() {
+        if self.input.is_empty() && !self.cut {
             return Some(Outcome::Closed);
         }
+        if self.part() { None } else { Some(Outcome::Closed) }
+    }
+
+    /// Says that nothing more will come from here, and reads on to the client's end: closing a socket
+    /// with something unread resets it. Whether it could be said.
+    pub(crate) fn part(&mut self) -> bool {
         self.lingering = true;
-        match shutdown(self.stream.as_raw_fd(), Shutdown::Write) {
-            Ok(()) => None,
-            Err(_) => Some(Outcome::Closed),
-        }
+        shutdown(self.stream.as_raw_fd(), Shutdown::Write).is_ok()
     }
 
     fn linger(&mut self) -> Outcome {
