@@ -310,6 +310,9 @@ mod tests {
             if let Parsed::Complete(request, length) = parse(text.as_bytes()) {
                 prop_assert!(length <= text.len() && request.path.starts_with('/'));
                 prop_assert!(text.as_bytes()[..length].ends_with(b"\r\n\r\n"));
+                // The same head says the same whatever follows, and nothing less of it is a request.
+                prop_assert_eq!(parse(&text.as_bytes()[..length]), Parsed::Complete(request, length));
+                prop_assert!(!matches!(parse(&text.as_bytes()[..length - 1]), Parsed::Complete(..)));
             }
         }
     }

@@ -24,22 +24,21 @@ impl Verdict {
     /// Of line `link` by `uplink`'s snapshot, which the caller has found fresh.
     pub fn read(uplink: &Document, link: &str) -> Self {
         let links = uplink.fields.get("links").and_then(|links| links.as_array());
-        let line = links.into_iter().flatten().find(|line| line["name"].as_str() == Some(link));
-        let Some(line) = line else { return Self::Unknown };
-        let (Some(state), Some(usable)) = (line["state"].as_str(), line["usable"].as_bool()) else {
+        let found = links.into_iter().flatten().find(|one| one["name"].as_str() == Some(link));
+        let Some(found) = found else { return Self::Unknown };
+        let (Some(state), Some(usable)) = (found["state"].as_str(), found["usable"].as_bool()) else {
             return Self::Unknown;
         };
-        let way = line["way"].as_bool().unwrap_or(true);
+        let way = found["way"].as_bool().unwrap_or(true);
         match (state, usable) {
             _ if !way => Self::Failed("without a way"),
-            ("unknown", _) => Self::Unknown,
             ("up", true) => Self::Ok("up"),
             ("lossy", true) => Self::Ok("lossy"),
             ("partial", true) => Self::Ok("partial"),
             ("lossy", false) => Self::Failed("lossy"),
             ("partial", false) => Self::Failed("partial"),
             ("down", false) => Self::Failed("down"),
-            // A state of another version, or one that contradicts itself.
+            // Unknown to uplink, too; a state of another version, or one that contradicts itself.
             _ => Self::Unknown,
         }
     }
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn document(links: Value) -> Document {
+    fn document(links: &Value) -> Document {
         serde_json::from_value(json!({
             "schema": 1, "daemon": "uplink", "version": "0", "boot_id": "b", "monotonic_ms": 0, "wall": null,
             "state": "online", "since_ms": 0, "conditions": [], "links": links,
@@ -74,7 +73,7 @@ mod tests {
 
     fn of(state: &str, usable: bool, way: bool) -> Verdict {
         Verdict::read(
-            &document(json!([
+            &document(&json!([
                 {"name": "wired", "state": "up", "usable": true, "way": true},
                 {"name": "cellular", "state": state, "usable": usable, "way": way},
             ])),
@@ -102,7 +101,7 @@ mod tests {
         assert_eq!(of("splendid", true, true), Verdict::Unknown);
         assert_eq!(of("down", true, true), Verdict::Unknown);
         for links in [json!(null), json!({}), json!([]), json!([1, {"name": "wired"}])] {
-            assert_eq!(Verdict::read(&document(links), "wired"), Verdict::Unknown);
+            assert_eq!(Verdict::read(&document(&links), "wired"), Verdict::Unknown);
         }
     }
 

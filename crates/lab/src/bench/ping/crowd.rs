@@ -134,7 +134,7 @@ fn stands(stream: &mut TcpStream, place: usize) -> bool {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
         Err(_) => return false,
     }
-    place % DRIBBLERS != 0 || stream.write(b"x").is_ok()
+    !place.is_multiple_of(DRIBBLERS) || stream.write(b"x").is_ok()
 }
 
 /// One of three: a dribbler, one that gets an answer and stays, or one that never says a word.

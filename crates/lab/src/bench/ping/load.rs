@@ -145,16 +145,15 @@ impl Load {
     fn ask(&mut self, place: usize) -> Result<()> {
         let client = &mut self.clients[place];
         client.began = Instant::now();
-        let mut stream = match client.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let to = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-                let stream = TcpStream::connect_timeout(&to, PATIENCE).context(format!("connect to {to}"))?;
-                stream.set_nonblocking(true).context("set non-blocking")?;
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, place as u64);
-                self.epoll.add(&stream, event).map_err(std::io::Error::from).context("epoll")?;
-                stream
-            }
+        let mut stream = if let Some(stream) = client.stream.take() {
+            stream
+        } else {
+            let to = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+            let stream = TcpStream::connect_timeout(&to, PATIENCE).context(format!("connect to {to}"))?;
+            stream.set_nonblocking(true).context("set non-blocking")?;
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, place as u64);
+            self.epoll.add(&stream, event).map_err(std::io::Error::from).context("epoll")?;
+            stream
         };
         let word = if self.keep { "keep-alive" } else { "close" };
         let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nConnection: {word}\r\n\r\n");

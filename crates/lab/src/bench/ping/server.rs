@@ -139,10 +139,9 @@ fn limited(program: &Path, root: &Path) -> Command {
 
 fn nginx(program: &Path, folder: &Path) -> Result<Command> {
     let at = folder.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("  {name}_temp_path {at}/{name};\n"))
-        .collect();
+        .concat();
     // Debian's nginx.conf: workers by cores, 768 connections each. Longer connections than its 1,000
     // requests, so that keep-alive is measured and not its end.
     let text = format!(
