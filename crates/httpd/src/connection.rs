@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Connection {
     stream: TcpStream,
     input: Vec<u8>,
+    /// Bytes of it that were judged already and are no whole head.
+    judged: usize,
     output: Vec<u8>,
     sent: usize,
     /// No request after the answer in `output`.
@@ -59,6 +61,7 @@ impl Connection {
         Self {
             stream,
             input: Vec::new(),
+            judged: 0,
             output: Vec::new(),
             sent: 0,
             last: false,
@@ -118,8 +121,14 @@ impl Connection {
 
     /// Answers the request at the start of the input, if it is complete (or wrong).
     fn take_request(&mut self, closing: bool, answer: &mut impl FnMut(&Request<'_>) -> Response) -> bool {
+        if !self.may_be_whole() {
+            return false;
+        }
         let consumed = match parse(&self.input) {
-            Parsed::Partial => return false,
+            Parsed::Partial => {
+                self.judged = self.input.len();
+                return false;
+            }
             Parsed::Invalid(status) => {
                 self.last = true;
                 self.refused += 1;
@@ -144,8 +153,20 @@ impl Connection {
             }
         };
         self.input.drain(..consumed);
+        self.judged = 0;
         self.answered += 1;
         true
+    }
+
+    /// Whether judging again may say something new: a head that comes byte by byte is not read anew for
+    /// each, or a dribbler would cost the square of its bytes. The end of a head has four bytes.
+    fn may_be_whole(&self) -> bool {
+        const END: &[u8] = b"\r\n\r\n";
+        let new = &self.input[self.judged.saturating_sub(END.len() - 1)..];
+        // So short that the first byte of a request may be among the new ones.
+        self.judged < END.len()
+            || self.input.len() >= MAX_HEAD
+            || new.windows(END.len()).any(|bytes| bytes == END)
     }
 
     /// Sends what there is to send; whether all of it went out.
@@ -181,6 +202,7 @@ impl Connection {
 
     fn linger(&mut self) -> Outcome {
         self.input.clear();
+        self.judged = 0;
         loop {
             match self.receive() {
                 Ok(0) => return Outcome::Closed,

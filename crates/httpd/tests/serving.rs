@@ -135,10 +135,13 @@ fn a_request_may_arrive_byte_by_byte() {
     let server = start(Limits::default());
     let mut stream = server.connect();
     stream.set_nodelay(true).unwrap();
-    for byte in b"GET / HTTP/1.0\r\n\r\n" {
+    // Two requests, so that the second begins anew.
+    for byte in b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n\r\nGET /nothing HTTP/1.0\r\n\r\n" {
         stream.write_all(&[*byte]).unwrap();
     }
-    assert_eq!(status(&read_all(&mut stream)), "200");
+    let answers = read_all(&mut stream);
+    assert_eq!(status(&answers), "200");
+    assert!(answers.ends_with("404 Not Found\n"), "{answers}");
 }
 
 #[test]

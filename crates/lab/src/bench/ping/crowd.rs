@@ -38,8 +38,10 @@ const RECOVERY: Duration = Duration::from_secs(40);
 /// What was seen.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Connections that stood at the most, as the clients saw it.
+    /// Connections at the most, as the clients saw it: what the server had closed shows a round later.
     pub(super) gathered: usize,
+    /// Connections that were opened in all.
+    pub(super) opened: usize,
     /// Milliseconds of each check, in order of length.
     pub(super) checks: Vec<f64>,
     /// Checks without an answer.
@@ -55,6 +57,7 @@ pub(super) struct Seen {
 pub(super) fn run(server: &Server) -> Result<Seen> {
     let before = server.descriptors();
     let (stop, standing) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut seen = Seen::default();
     let (stopped, told) = (Arc::clone(&stop), Arc::clone(&standing));
     // A thread of its own that is started in the namespace, so that the checks have the namespace's.
     let crowd = server.net.run(move || thread::spawn(move || gather(&stopped, &told)));
@@ -62,7 +65,6 @@ pub(super) fn run(server: &Server) -> Result<Seen> {
     while standing.load(Ordering::Relaxed) < MEMBERS && begun.elapsed() < GATHER {
         thread::sleep(CHECK);
     }
-    let mut seen = Seen::default();
     let begun = Instant::now();
     while begun.elapsed() < STAY {
         match server.net.run(check) {
@@ -76,7 +78,7 @@ pub(super) fn run(server: &Server) -> Result<Seen> {
         thread::sleep(CHECK);
     }
     stop.store(true, Ordering::Relaxed);
-    let _ = crowd.join();
+    seen.opened = crowd.join().unwrap_or(0);
     let begun = Instant::now();
     while begun.elapsed() < RECOVERY && seen.recovered.is_none() {
         // Two for what the daemon opens now and then by itself.
@@ -101,11 +103,11 @@ fn check() -> Option<f64> {
     (answer.starts_with(b"HTTP/1.1 200 ")).then(|| begun.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// Opens connections, dribbles, and opens again what was closed, until told to stop.
-fn gather(stop: &AtomicBool, standing: &AtomicUsize) {
+/// Opens connections, dribbles, and opens again what was closed, until told to stop; how many it opened.
+fn gather(stop: &AtomicBool, standing: &AtomicUsize) -> usize {
     let mut members: Vec<Option<TcpStream>> = (0..MEMBERS).map(|_| None).collect();
     let end = Instant::now() + GATHER + STAY + PATIENCE;
-    let mut first = true;
+    let (mut first, mut opened) = (true, 0);
     while !stop.load(Ordering::Relaxed) && Instant::now() < end {
         let mut budget = if first { MEMBERS } else { AGAIN };
         for (place, member) in members.iter_mut().enumerate() {
@@ -117,12 +119,14 @@ fn gather(stop: &AtomicBool, standing: &AtomicUsize) {
             if member.is_none() && budget > 0 && !stop.load(Ordering::Relaxed) {
                 budget -= 1;
                 *member = open(place);
+                opened += usize::from(member.is_some());
             }
         }
         first = false;
         standing.store(members.iter().flatten().count(), Ordering::Relaxed);
         thread::sleep(ROUND);
     }
+    opened
 }
 
 /// Reads what there is, dribbles; whether the server still has it.

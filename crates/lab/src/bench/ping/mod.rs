@@ -176,6 +176,7 @@ fn figures(told: &Told) -> Value {
     all.insert("idle_pss_kib".to_owned(), json!(told.idle_pss));
     let of = json!({
         "connections": crowd.gathered,
+        "opened": crowd.opened,
         "checks": crowd.checks.len() + crowd.failed,
         "unanswered": crowd.failed,
         "later_than_1_s": late,
