@@ -10,6 +10,7 @@
 mod connection;
 mod crowd;
 mod latency;
+mod limits;
 mod listen;
 pub mod request;
 mod response;
@@ -17,8 +18,9 @@ mod server;
 mod service;
 
 pub use latency::Latency;
+pub use limits::{Counters, Limits};
 pub use listen::{inherit_or_listen, listen};
 pub use request::{Method, Request};
 pub use response::{Body, Response};
-pub use server::{Counters, Limits, Server};
+pub use server::Server;
 pub use service::{Broken, Service, Site};
