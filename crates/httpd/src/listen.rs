@@ -81,3 +81,24 @@ fn open(family: AddressFamily, address: &dyn SockaddrLike) -> Result<TcpListener
     nix::sys::socket::listen(&fd, Backlog::MAXCONN)?;
     Ok(TcpListener::from(fd))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpStream, UdpSocket};
+
+    #[test]
+    fn only_a_tcp_listener_on_the_port_is_taken_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connected = OwnedFd::from(TcpStream::connect(address).unwrap());
+        let listening = OwnedFd::from(listener);
+        let datagrams = OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
+        let file = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        assert_eq!(usable(&listening, address.port()), Ok(()));
+        assert!(usable(&listening, 9).unwrap_err().contains("expected port 9"));
+        for wrong in [&connected, &datagrams, &file] {
+            assert!(usable(wrong, address.port()).unwrap_err().starts_with("not a"), "{wrong:?}");
+        }
+    }
+}
