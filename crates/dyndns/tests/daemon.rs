@@ -4,18 +4,121 @@ mod support;
 
 use std::fs;
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dyndns::provider::lambda::proof;
-use support::{House, Server, say};
+use serde_json::{Value, json};
+use support::{PATIENCE, Server, say};
+use sysio::clock;
+
+const BOOT: &str = "boot-of-the-test";
 
 const WIRED: &str = "203.0.113.5";
 const CELLULAR: &str = "198.51.100.7";
 const PASSWORD: &str = "geheim-42";
 /// The figure for failover and failback.
 const FOLLOWS: Duration = Duration::from_secs(15);
+
+/// An appliance's files, and the daemon on them; what it logs is kept.
+struct House {
+    dir: tempfile::TempDir,
+    daemon: Option<Child>,
+}
+
+impl House {
+    fn new(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["run/failberry/requests/dyndns", "data/failberry/dyndns", "proc/sys/kernel/random", "etc"]
+        {
+            fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        let house = Self { dir, daemon: None };
+        fs::write(house.path("proc/sys/kernel/random/boot_id"), BOOT).unwrap();
+        // Nobody answers there: what is to be told is not adopted from the DNS.
+        fs::write(house.path("etc/resolv.conf"), "").unwrap();
+        fs::write(house.path("dyndns.toml"), config).unwrap();
+        house
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+
+    /// What `uplink` says: the line in use, and the addresses of both.
+    fn line(&self, active: &str, wired: &str, cellular: &str) {
+        let link = |name: &str, address: &str| json!({"name": name, "interface": "lo", "usable": true, "addresses": [address]});
+        // Ahead of the clock, so that it does not grow stale while a test waits.
+        let at = clock::now().as_millis() + 600_000;
+        let snapshot = json!({
+            "schema": 1, "daemon": "uplink", "version": "0", "boot_id": BOOT, "monotonic_ms": at, "wall": null,
+            "state": "online", "since_ms": 1, "conditions": [], "active": active,
+            "links": [link("wired", wired), link("cellular", cellular)],
+        });
+        let path = self.path("run/failberry/uplink.json");
+        sysio::file::write_atomic(&path, snapshot.to_string().as_bytes(), 0o644).unwrap();
+    }
+
+    fn start(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_dyndns"))
+            .args(["--root".as_ref(), self.dir.path().as_os_str()])
+            .args(["--config".as_ref(), self.path("dyndns.toml").as_os_str()])
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(child);
+    }
+
+    /// As a power cut does it: no chance to say goodbye.
+    fn kill(&mut self) {
+        if let Some(mut child) = self.daemon.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn snapshot(&self) -> Value {
+        let text = fs::read_to_string(self.path("run/failberry/dyndns.json")).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The ids of its conditions.
+    fn conditions(&self) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let all = snapshot["conditions"].as_array().cloned().unwrap_or_default();
+        all.iter().filter_map(|c| c["id"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Waits and says how long it took.
+    fn wait_until(&self, what: &str, is: impl Fn(&Self) -> bool) -> Duration {
+        let begin = Instant::now();
+        while !is(self) {
+            let text = self.snapshot();
+            assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}\n{text:#}\n{}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        begin.elapsed()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
 
 fn dyndns2(server: &Server, more: &str) -> String {
     format!(
@@ -161,7 +264,9 @@ fn awslabs(name: &'static str, secret: &'static str) -> Server {
             Some("set") if updates.fetch_add(1, Ordering::SeqCst) == 0 => {
                 (201, "success", format!("{name} has been updated to {source}"))
             }
-            Some("set") => (200, "success", "Your IP address matches the current Route53 DNS record.".to_owned()),
+            Some("set") => {
+                (200, "success", "Your IP address matches the current Route53 DNS record.".to_owned())
+            }
             _ => (400, "fail", "You must pass mode=get or mode=set arguments.".to_owned()),
         };
         let answer = serde_json::json!({"return_status": result, "return_message": message});
