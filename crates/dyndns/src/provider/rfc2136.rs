@@ -86,7 +86,12 @@ impl Talk {
                 Verdict::stop("BADKEY", "the server does not know this key; check its name, and hmac-sha256")
             }
             Signature::Missing => Verdict::later(
-                format!("an answer ({}) that nobody signed; not believed", word(message.rcode)),
+                // Knot 3.4 answers so to a key that it does not know or that may not do this.
+                format!(
+                    "an answer ({}) that nobody signed; not believed, but check that the server knows the \
+                     key and lets it update the name",
+                    word(message.rcode)
+                ),
                 DOUBTFUL,
             ),
         }
