@@ -165,7 +165,7 @@ section! {
         /// `rfc2136 server=host:53 zone= key= secret=`. Values without blanks.
         accounts "accounts": Vec<Secret<DnsAccount>> = Vec::new(), like "[\"home: cloudflare zone=0123 token=secret\"]";
         /// Who is asked for the public address of a line behind a router, over that line. Not set:
-        /// https://checkip.amazonaws.com/.
+        /// `https://checkip.amazonaws.com/`.
         ask "ask": Option<WebUrl> = None, like "\"https://checkip.amazonaws.com/\"";
     }
 }

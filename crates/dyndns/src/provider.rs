@@ -81,7 +81,7 @@ impl Account {
             Self::Dyndns2(account) => Talk::Dyndns2(dyndns2::Talk::new(account, order)),
             Self::Cloudflare(account) => Talk::Cloudflare(cloudflare::Talk::new(account, order)),
             Self::Route53(account) => Talk::Route53(route53::Talk::new(account, order, unix)),
-            Self::Rfc2136(account) => Talk::Rfc2136(rfc2136::Talk::new(account, order, unix, id)),
+            Self::Rfc2136(account) => Talk::Rfc2136(Box::new(rfc2136::Talk::new(account, order, unix, id))),
         }
     }
 }
@@ -107,7 +107,7 @@ pub enum Talk {
     /// See [`route53`].
     Route53(route53::Talk),
     /// See [`rfc2136`].
-    Rfc2136(rfc2136::Talk),
+    Rfc2136(Box<rfc2136::Talk>),
 }
 
 impl Talk {

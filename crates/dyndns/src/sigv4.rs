@@ -88,7 +88,8 @@ fn canonical(request: &Signed<'_>, stamp: &str) -> (String, String) {
     headers.extend(request.headers.iter().map(|(name, value)| (name.to_lowercase(), trimmed(value))));
     headers.sort();
     let names = headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let lines = lines.concat();
     // Every service but S3 escapes what is sent once more.
     let path = request.path.split('/').map(percent).collect::<Vec<_>>().join("/");
     let canonical = format!(

@@ -27,7 +27,7 @@ pub fn report(dyndns: &Dyndns, now: Monotonic) -> Report {
     };
     let mut report =
         Report::new(state).field("records", dyndns.records.iter().map(record).collect::<Vec<_>>());
-    for kind in KINDS {
+    for kind in &KINDS {
         report = report.condition(troubles(dyndns, now, kind));
     }
     report
@@ -121,7 +121,7 @@ const KINDS: [Kind; 5] = [
     },
 ];
 
-fn troubles(dyndns: &Dyndns, now: Monotonic, kind: Kind) -> Option<Condition> {
+fn troubles(dyndns: &Dyndns, now: Monotonic, kind: &Kind) -> Option<Condition> {
     let details: Vec<String> = dyndns
         .records
         .iter()

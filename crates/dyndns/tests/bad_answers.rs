@@ -59,13 +59,18 @@ fn tell(account: Account) -> Verdict {
 /// Tells everybody at `server` and wants no success, no stop, no secret, and an end in time.
 fn nobody_is_fooled(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) {
     let server = Server::new(move |_, stream| answer(stream));
-    for account in accounts(&server).into_iter().filter(|a| a.protocol() != "rfc2136") {
+    let web = accounts(&server).into_iter().filter(|account| account.protocol() != "rfc2136");
+    for account in web {
         let (begin, protocol) = (Instant::now(), account.protocol());
         let verdict = tell(account);
         let Verdict::Later { why, .. } = &verdict else { panic!("{protocol}: {verdict:?}") };
         assert!(!why.contains("geheim") && why.len() < 400, "{protocol}: {why}");
         assert!(begin.elapsed() < LIMIT, "{protocol}: {:?}", begin.elapsed());
     }
+    let heard = server.heard();
+    assert!(
+        heard.len() >= 4 && heard.iter().all(|h| h.text.contains("HTTP/1.1") && h.from.ip().is_loopback())
+    );
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn honest() -> Server {
         let address = line.split("myip=").nth(1).and_then(|rest| rest.split([' ', '&']).next());
         let mut has = has.lock().unwrap();
         let code = if Some(has.as_str()) == address { "nochg" } else { "good" };
-        *has = address.unwrap_or_default().to_owned();
+        address.unwrap_or_default().clone_into(&mut has);
         say(stream, 200, &format!("{code} {has}\r\n"));
     })
 }
@@ -253,7 +253,7 @@ fn awslabs(name: &'static str, secret: &'static str) -> Server {
     let updates = AtomicUsize::new(0);
     Server::new(move |heard, stream| {
         let body = heard.text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let document: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        let document: Value = serde_json::from_str(body).unwrap_or_default();
         let source: IpAddr = heard.from.ip();
         let (status, result, message) = match document["execution_mode"].as_str() {
             Some("get") => (200, "success", source.to_string()),

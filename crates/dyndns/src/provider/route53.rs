@@ -62,8 +62,8 @@ impl Account {
             region: "us-east-1".to_owned(),
             service: "route53".to_owned(),
         };
-        let signed = Signed { method, host, path, query: pairs, headers: &[], body: &body };
-        let mut headers = signer.sign(&signed, unix);
+        let what = Signed { method, host, path, query: pairs, headers: &[], body: &body };
+        let mut headers = signer.sign(&what, unix);
         if !body.is_empty() {
             headers.push(("content-type", "application/xml".to_owned()));
         }
@@ -129,14 +129,14 @@ impl Talk {
                 let why = format!("several record sets ({}); say which: set=…", names.join(", "));
                 return Step::Done(Verdict::stop("several", why));
             }
-            (Some(wanted), _) => match ours.iter().find(|s| s.identifier.as_ref() == Some(wanted)) {
-                Some(found) => (*found).clone(),
-                None => {
+            (Some(wanted), _) => {
+                let Some(found) = ours.iter().find(|set| set.identifier.as_ref() == Some(wanted)) else {
                     let why =
                         format!("no record set {wanted} of this name; set up failover first, or check set=");
                     return Step::Done(Verdict::stop("set", why));
-                }
-            },
+                };
+                (*found).clone()
+            }
         };
         if let Some(part) = &set.foreign {
             let why = format!("the record set has a {part}, which this program would lose; remove it");

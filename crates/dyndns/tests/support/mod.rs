@@ -26,7 +26,12 @@ pub(crate) struct Server {
 impl Server {
     /// Serves each request with what `answer` writes.
     pub(crate) fn new(answer: impl Fn(&Heard, &mut TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0", answer)
+    }
+
+    /// The same at an address.
+    pub(crate) fn at(address: &str, answer: impl Fn(&Heard, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let server = Self { address: listener.local_addr().unwrap(), heard: Arc::default() };
         let (own, answer) = (server.clone(), Arc::new(answer));
         thread::spawn(move || {
