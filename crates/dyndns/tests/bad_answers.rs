@@ -3,7 +3,6 @@
 mod support;
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -14,6 +13,9 @@ use dyndns::provider::{Account, cloudflare, dyndns2, lambda, rfc2136, route53};
 use dyndns::talk::{Order, Verdict};
 use support::{Server, say};
 use sysio::Root;
+
+/// Any port of this machine.
+const LOCAL: &str = "127.0.0.1:0";
 
 /// One account of each protocol at `server`.
 fn accounts(server: &Server) -> Vec<Account> {
@@ -57,8 +59,8 @@ fn tell(account: Account) -> Verdict {
 }
 
 /// Tells everybody at `server` and wants no success, no stop, no secret, and an end in time.
-fn nobody_is_fooled(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) {
-    let server = Server::new(move |_, stream| answer(stream));
+fn nobody_is_fooled(answer: impl Fn(&mut dyn Write) + Send + Sync + 'static) {
+    let server = Server::new(LOCAL, None, move |_, stream| answer(stream));
     let web = accounts(&server).into_iter().filter(|account| account.protocol() != "rfc2136");
     for account in web {
         let (begin, protocol) = (Instant::now(), account.protocol());
@@ -75,7 +77,7 @@ fn nobody_is_fooled(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) {
 
 #[test]
 fn redirects_are_not_followed() {
-    let elsewhere = Server::new(|_, stream| say(stream, 200, "good 192.0.2.5"));
+    let elsewhere = Server::new(LOCAL, None, |_, stream| say(stream, 200, "good 192.0.2.5"));
     let location = format!("http://{}/", elsewhere.address);
     nobody_is_fooled(move |stream| {
         let head = format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
@@ -117,7 +119,7 @@ fn login_pages_and_noise_are_no_answers() {
 
 #[test]
 fn who_hangs_is_given_up_in_time() {
-    let server = Server::new(|_, stream| {
+    let server = Server::new(LOCAL, None, |_, stream| {
         // Says a little all the time, so that no single read takes long.
         let end = Instant::now() + LIMIT;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n");

@@ -18,6 +18,8 @@ use sysio::clock;
 
 const BOOT: &str = "boot-of-the-test";
 
+/// Any port of this machine.
+const LOCAL: &str = "127.0.0.1:0";
 const WIRED: &str = "203.0.113.5";
 const CELLULAR: &str = "198.51.100.7";
 const PASSWORD: &str = "geheim-42";
@@ -131,7 +133,7 @@ fn dyndns2(server: &Server, more: &str) -> String {
 /// A dyndns2 service as documented: it has one address, and says so.
 fn honest() -> Server {
     let has = Arc::new(Mutex::new(String::new()));
-    Server::new(move |heard, stream| {
+    Server::new(LOCAL, None, move |heard, stream| {
         let line = heard.text.lines().next().unwrap_or_default();
         let address = line.split("myip=").nth(1).and_then(|rest| rest.split([' ', '&']).next());
         let mut has = has.lock().unwrap();
@@ -188,7 +190,7 @@ fn a_power_cut_and_a_reboot_bring_no_needless_update() {
 
 #[test]
 fn abuse_stops_for_good_even_after_a_reboot_until_the_account_is_another() {
-    let server = Server::new(|_, stream| say(stream, 200, "abuse"));
+    let server = Server::new(LOCAL, None, |_, stream| say(stream, 200, "abuse"));
     let mut house = House::new(&dyndns2(&server, ""));
     house.line("wired", WIRED, CELLULAR);
     house.start();
@@ -209,7 +211,7 @@ fn abuse_stops_for_good_even_after_a_reboot_until_the_account_is_another() {
 
 #[test]
 fn no_secret_is_in_log_snapshot_or_memory() {
-    let server = Server::new(|_, stream| say(stream, 200, &format!("what is {PASSWORD}?")));
+    let server = Server::new(LOCAL, None, |_, stream| say(stream, 200, &format!("what is {PASSWORD}?")));
     let mut house = House::new(&dyndns2(&server, ""));
     house.line("wired", WIRED, CELLULAR);
     house.start();
@@ -239,7 +241,7 @@ fn carrier_grade_nat_is_an_error_with_the_cure_and_nobody_is_told() {
 #[test]
 fn the_address_behind_a_router_is_asked_for_over_the_line() {
     let server = honest();
-    let outside = Server::new(|_, stream| say(stream, 200, "203.0.113.99\n"));
+    let outside = Server::new(LOCAL, None, |_, stream| say(stream, 200, "203.0.113.99\n"));
     let config = dyndns2(&server, "link=wired");
     let mut house = House::new(&format!("{config}ask = \"http://{}/\"\n", outside.address));
     house.line("wired", "192.168.1.5", CELLULAR);
@@ -251,7 +253,7 @@ fn the_address_behind_a_router_is_asked_for_over_the_line() {
 /// The service as its source describes it, today's generation: the caller's address counts.
 fn awslabs(name: &'static str, secret: &'static str) -> Server {
     let updates = AtomicUsize::new(0);
-    Server::new(move |heard, stream| {
+    Server::new(LOCAL, None, move |heard, stream| {
         let body = heard.text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         let document: Value = serde_json::from_str(body).unwrap_or_default();
         let source: IpAddr = heard.from.ip();

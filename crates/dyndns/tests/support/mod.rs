@@ -1,10 +1,12 @@
-//! A web server on loopback that does what a test says.
+//! A web server that does what a test says, in the clear or with TLS.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// Longer than anything that works takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,28 +26,46 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves each request with what `answer` writes.
-    pub(crate) fn new(answer: impl Fn(&Heard, &mut TcpStream) + Send + Sync + 'static) -> Self {
-        Self::at("127.0.0.1:0", answer)
-    }
-
-    /// The same at an address.
-    pub(crate) fn at(address: &str, answer: impl Fn(&Heard, &mut TcpStream) + Send + Sync + 'static) -> Self {
+    /// Listens at `address` and serves each request with what `answer` writes.
+    pub(crate) fn new(
+        address: &str,
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Heard, &mut dyn Write) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let server = Self { address: listener.local_addr().unwrap(), heard: Arc::default() };
         let (own, answer) = (server.clone(), Arc::new(answer));
         thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let (own, answer) = (own.clone(), Arc::clone(&answer));
+            for stream in listener.incoming().flatten() {
+                let (own, answer, tls) = (own.clone(), Arc::clone(&answer), tls.clone());
                 thread::spawn(move || {
                     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                    let Some(heard) = read(&mut stream) else { return };
-                    own.heard.lock().unwrap().push(heard.clone());
-                    answer(&heard, &mut stream);
+                    let Ok(from) = stream.peer_addr() else { return };
+                    match tls {
+                        None => own.serve(stream, from, &*answer),
+                        Some(tls) => {
+                            let connection = ServerConnection::new(tls).unwrap();
+                            own.serve(StreamOwned::new(connection, stream), from, &*answer);
+                        }
+                    }
                 });
             }
         });
         server
+    }
+
+    fn serve<S: Read + Write>(
+        &self,
+        mut stream: S,
+        from: SocketAddr,
+        answer: &dyn Fn(&Heard, &mut dyn Write),
+    ) {
+        let Some(text) = read(&mut stream) else { return };
+        let heard = Heard { text, from };
+        self.heard.lock().unwrap().push(heard.clone());
+        answer(&heard, &mut stream);
+        // A client that hangs up is part of some tests.
+        let _ = stream.flush();
     }
 
     pub(crate) fn heard(&self) -> Vec<Heard> {
@@ -53,7 +73,7 @@ impl Server {
     }
 }
 
-fn read(stream: &mut TcpStream) -> Option<Heard> {
+fn read(stream: &mut impl Read) -> Option<String> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -63,7 +83,7 @@ fn read(stream: &mut TcpStream) -> Option<Heard> {
                 name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
             });
             if body.len() >= length.unwrap_or(0) {
-                return Some(Heard { text, from: stream.peer_addr().ok()? });
+                return Some(text);
             }
         }
         match stream.read(&mut buffer) {
@@ -74,8 +94,7 @@ fn read(stream: &mut TcpStream) -> Option<Heard> {
 }
 
 /// Writes an answer with its length.
-pub(crate) fn say(stream: &mut TcpStream, status: u16, body: &str) {
+pub(crate) fn say(stream: &mut dyn Write, status: u16, body: &str) {
     let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    // A client that hangs up is part of some tests.
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
 }
