@@ -3,6 +3,7 @@ use crate::incidents::{Incident, Step};
 use crate::ledger::{DAY, MOST_A_DAY};
 
 mod properties;
+mod stopped_dialer;
 
 const PORT: &str = "1-1.1";
 
@@ -466,37 +467,4 @@ fn a_stick_that_was_pulled_costs_no_reboot_where_power_cycles_work() {
     world.view.progress_for = GONE;
     world.run(DAY);
     assert!(world.did(|job| *job == Job::Reboot).is_empty());
-}
-
-#[test]
-fn a_dialer_that_a_person_stopped_is_left_alone() {
-    let mut world = World::new();
-    world.stopped = true;
-    world.view.silent_for = SILENT;
-    world.run(DAY);
-    assert_eq!(
-        world.log.len(),
-        world.did(|job| *job == Job::RestartDialer || matches!(job, Job::Assess(_))).len()
-    );
-    assert!(world.machine.incident().is_none() && world.closed.is_empty());
-    world.view.silent_for = Duration::ZERO;
-    world.run(5);
-    world.stopped = false;
-    world.view.silent_for = SILENT;
-    world.run(600);
-    assert!(!world.did(is_off).is_empty(), "started, and hangs");
-}
-
-#[test]
-fn a_dialer_stopped_in_the_middle_ends_the_incident() {
-    let mut world = World::new();
-    world.hang();
-    world.run(100);
-    world.stopped = true;
-    world.view.silent_for = SILENT;
-    world.run(200);
-    let done = world.did(is_off).len();
-    world.run(DAY);
-    assert_eq!(world.did(is_off).len(), done);
-    assert_eq!(world.closed[0].outcome, "the dialer was stopped");
 }
