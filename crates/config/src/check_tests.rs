@@ -205,3 +205,14 @@ proptest! {
         prop_assert_eq!(again.modem, config.modem);
     }
 }
+
+#[test]
+fn a_name_needs_an_account_that_is_defined_once() {
+    let name = "names = [\"h.example.org account=b\"]";
+    let account = "\"a: cloudflare zone=z token=geheim\"";
+    let problems = parse(format!("[dyndns]\naccounts = [{account}]\n{name}\n").as_bytes()).unwrap_err();
+    assert_eq!((problems.len(), problems[0].line), (1, 3));
+    assert!(problems[0].hint.contains("accounts are: a;"), "{problems:?}");
+    let problems = parse(format!("[dyndns]\naccounts = [{account}, {account}]\n").as_bytes()).unwrap_err();
+    assert!(problems[0].cause.contains("a second account") && !format!("{problems:?}").contains("geheim"));
+}

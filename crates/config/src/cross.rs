@@ -19,7 +19,7 @@ pub(crate) fn check(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
     let names: Vec<&str> = metered.groups.iter().map(|g| g.name.as_str()).collect();
     let mut known = names.clone();
     known.dedup();
-    let mut found = Vec::new();
+    let mut found = accounts(config, file);
     for (key, list) in [("allow", &metered.allow), ("essential", &metered.essential)] {
         for (at, who) in list.iter().enumerate() {
             let Who::Group(name) = who else { continue };
@@ -29,14 +29,42 @@ pub(crate) fn check(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
                     or_none(&known)
                 );
                 let cause = format!("no group is called {name}");
-                found.push(dangling(file, key, at, cause, hint));
+                found.push(dangling(file, "metered", key, at, cause, hint));
             }
         }
     }
     for (at, name) in names.iter().enumerate() {
         if names[..at].contains(name) {
             let cause = format!("a second group called {name}");
-            found.push(dangling(file, "groups", at, cause, "put its devices into one entry".to_owned()));
+            found.push(dangling(
+                file,
+                "metered",
+                "groups",
+                at,
+                cause,
+                "put its devices into one entry".to_owned(),
+            ));
+        }
+    }
+    found
+}
+
+/// Names that are told by an account nobody defined, and accounts of one name.
+fn accounts(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
+    let dyndns = &config.dyndns;
+    let known: Vec<&str> = dyndns.accounts.iter().map(|a| a.expose().name.as_str()).collect();
+    let mut found = Vec::new();
+    for (at, name) in dyndns.names.iter().enumerate() {
+        if !known.contains(&name.account.as_str()) {
+            let cause = format!("no account is called {}", name.account);
+            let hint = format!("accounts are: {}; define it in accounts", or_none(&known));
+            found.push(dangling(file, "dyndns", "names", at, cause, hint));
+        }
+    }
+    for (at, name) in known.iter().enumerate() {
+        if known[..at].contains(name) {
+            let cause = format!("a second account called {name}");
+            found.push(dangling(file, "dyndns", "accounts", at, cause, "give it another name".to_owned()));
         }
     }
     found
@@ -46,9 +74,16 @@ fn or_none(names: &[&str]) -> String {
     if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }
 }
 
-fn dangling(file: &DeTable<'_>, key: &str, at: usize, cause: String, hint: String) -> Dangling {
-    let list = file.get("metered").and_then(|s| s.get_ref().as_table()).and_then(|t| t.get(key));
+fn dangling(
+    file: &DeTable<'_>,
+    section: &str,
+    key: &str,
+    at: usize,
+    cause: String,
+    hint: String,
+) -> Dangling {
+    let list = file.get(section).and_then(|s| s.get_ref().as_table()).and_then(|t| t.get(key));
     let element = list.and_then(|list| list.get_ref().as_array()).and_then(|array| array.get(at));
     let span = element.map_or(0..0, toml::Spanned::span);
-    Dangling { span, operand: format!("metered.{key}"), cause, hint }
+    Dangling { span, operand: format!("{section}.{key}"), cause, hint }
 }

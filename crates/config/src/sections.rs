@@ -3,9 +3,9 @@
 
 use crate::schema::{section, sections};
 use crate::values::{
-    Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, FailbackHold, Group, HostPort, Hostname,
-    IdleHangup, Imei, InterfaceName, MailAddress, MailServer, MetricPrefix, MinSeverity, Mode, OpenPort,
-    PdpType, Peer, Pin, ProbeTarget, Secret, Text, UsbPath, Wait, WebUrl, Who,
+    Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, DnsAccount, DynamicName, FailbackHold, Group,
+    HostPort, Hostname, IdleHangup, Imei, InterfaceName, MailAddress, MailServer, MetricPrefix, MinSeverity,
+    Mode, OpenPort, PdpType, Peer, Pin, ProbeTarget, Secret, Text, UsbPath, Wait, WebUrl, Who,
 };
 
 section! {
@@ -153,6 +153,24 @@ section! {
 }
 
 section! {
+    /// Names that follow the addresses of the lines.
+    Dyndns "dyndns" for ["dyndns"] {
+        /// Names, each with account= (below), and where they differ from these: link=active (or wired,
+        /// cellular), family=ipv4 (or ipv6, both), ttl=60, set= (which of Route 53's failover records),
+        /// check=yes (look whether the DNS answers it).
+        names "names": Vec<DynamicName> = Vec::new(), like "[\"home.example.org account=home link=active\"]";
+        /// Accounts with the providers, by a name of your choice and a protocol: `lambda url= secret=`
+        /// (also lambda-v1, and lambda-v2 with key=), `dyndns2 url= user= password=`,
+        /// `cloudflare zone= token=`, `route53 zone= key-id= secret=`,
+        /// `rfc2136 server=host:53 zone= key= secret=`. Values without blanks.
+        accounts "accounts": Vec<Secret<DnsAccount>> = Vec::new(), like "[\"home: cloudflare zone=0123 token=secret\"]";
+        /// Who is asked for the public address of a line behind a router, over that line. Not set:
+        /// `https://checkip.amazonaws.com/`.
+        ask "ask": Option<WebUrl> = None, like "\"https://checkip.amazonaws.com/\"";
+    }
+}
+
+section! {
     /// Numbers for a monitoring system. Prometheus finds them at /metrics of the status page.
     Metrics "metrics" for ["notify", "statusd"] {
         /// Answer /metrics on the status page's port, for the LAN.
@@ -168,5 +186,5 @@ section! {
 }
 
 sections! {
-    system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered, nics: Nics, notify: Notify, metrics: Metrics
+    system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered, nics: Nics, notify: Notify, dyndns: Dyndns, metrics: Metrics
 }

@@ -1,6 +1,7 @@
 //! The types of single values. Whoever holds one knows that it is right.
 
 mod dialling;
+mod dyndns;
 mod metered;
 mod modem;
 mod network;
@@ -9,6 +10,7 @@ mod target;
 mod text;
 
 pub use dialling::{Auth, DialMode, IdleHangup, Imei, PdpType, UsbPath};
+pub use dyndns::{DnsAccount, DnsLink, DynamicName};
 pub use metered::{BillingDay, Bytes, Device, Group, Mac, Who};
 pub use modem::{Apn, DialNumber, Pin};
 pub use network::{Cidr, FailbackHold, Hostname, InterfaceName, Mode, OpenPort, Peer, Protocol};

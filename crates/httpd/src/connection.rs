@@ -11,8 +11,9 @@ use crate::response::Response;
 
 /// Answers in a row before others get their turn.
 const ANSWERS_A_TURN: u64 = 16;
-/// Bytes thrown away after the last answer, before we stop being polite.
-const LINGER_BYTES: usize = 64 * 1024;
+/// Bytes thrown away after the last answer, before we stop being polite: who sends a megabyte of header
+/// learns that it was too much, instead of a reset.
+const LINGER_BYTES: usize = 2 << 20;
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +40,20 @@ pub(crate) enum Outcome {
 pub(crate) struct Connection {
     stream: TcpStream,
     input: Vec<u8>,
+    /// Bytes of it that were judged already and are no whole head.
+    judged: usize,
     output: Vec<u8>,
     sent: usize,
     /// No request after the answer in `output`.
     last: bool,
+    /// The client may have sent more by now, not knowing that the answer was the last.
+    cut: bool,
     lingering: bool,
     thrown: usize,
     /// Requests answered on it.
     pub(crate) answered: u64,
+    /// Those among them that were no proper request.
+    pub(crate) refused: u64,
 }
 
 impl Connection {
@@ -54,12 +61,15 @@ impl Connection {
         Self {
             stream,
             input: Vec::new(),
+            judged: 0,
             output: Vec::new(),
             sent: 0,
             last: false,
+            cut: false,
             lingering: false,
             thrown: 0,
             answered: 0,
+            refused: 0,
         }
     }
 
@@ -67,8 +77,13 @@ impl Connection {
         self.stream.as_fd()
     }
 
-    /// Goes as far as it can without waiting.
-    pub(crate) fn drive(&mut self, answer: &mut impl FnMut(&Request<'_>) -> Response) -> Outcome {
+    /// Goes as far as it can without waiting. `closing`: the server is about to end, so that an answer
+    /// that could be followed by another request is the last, and says so.
+    pub(crate) fn drive(
+        &mut self,
+        closing: bool,
+        answer: &mut impl FnMut(&Request<'_>) -> Response,
+    ) -> Outcome {
         let until = self.answered + ANSWERS_A_TURN;
         loop {
             if self.lingering {
@@ -85,7 +100,7 @@ impl Connection {
                     None => continue,
                 }
             }
-            if self.take_request(answer) {
+            if self.take_request(closing, answer) {
                 continue;
             }
             // Only with an empty buffer: what is in the socket will wake us again, what is in here not.
@@ -105,28 +120,53 @@ impl Connection {
     }
 
     /// Answers the request at the start of the input, if it is complete (or wrong).
-    fn take_request(&mut self, answer: &mut impl FnMut(&Request<'_>) -> Response) -> bool {
+    fn take_request(&mut self, closing: bool, answer: &mut impl FnMut(&Request<'_>) -> Response) -> bool {
+        if !self.may_be_whole() {
+            return false;
+        }
         let consumed = match parse(&self.input) {
-            Parsed::Partial => return false,
+            Parsed::Partial => {
+                self.judged = self.input.len();
+                return false;
+            }
             Parsed::Invalid(status) => {
                 self.last = true;
+                self.refused += 1;
                 Response::status(status).write(Method::Get, false, &mut self.output);
                 0
             }
             Parsed::Complete(request, length) => {
                 self.last = !request.keep_alive || request.body;
+                // What is in the buffer already is still answered.
+                if closing && !self.last && length == self.input.len() {
+                    (self.last, self.cut) = (true, true);
+                }
                 let response = match request.method {
                     Method::Get | Method::Head => answer(&request),
                     Method::Other => Response::status(405),
+                    Method::Unknown => Response::status(501),
                 };
+                self.refused += u64::from(matches!(request.method, Method::Other | Method::Unknown));
                 response.write(request.method, !self.last, &mut self.output);
                 // The bytes of a body count as unread.
                 if request.body { 0 } else { length }
             }
         };
         self.input.drain(..consumed);
+        self.judged = 0;
         self.answered += 1;
         true
+    }
+
+    /// Whether judging again may say something new: a head that comes byte by byte is not read anew for
+    /// each, or a dribbler would cost the square of its bytes. The end of a head has four bytes.
+    fn may_be_whole(&self) -> bool {
+        const END: &[u8] = b"\r\n\r\n";
+        let new = &self.input[self.judged.saturating_sub(END.len() - 1)..];
+        // So short that the first byte of a request may be among the new ones.
+        self.judged < END.len()
+            || self.input.len() >= MAX_HEAD
+            || new.windows(END.len()).any(|bytes| bytes == END)
     }
 
     /// Sends what there is to send; whether all of it went out.
@@ -147,18 +187,22 @@ impl Connection {
 
     /// Ends after the last answer: at once when the client has said nothing we did not read.
     fn finish(&mut self) -> Option<Outcome> {
-        if self.input.is_empty() {
+        if self.input.is_empty() && !self.cut {
             return Some(Outcome::Closed);
         }
+        if self.part() { None } else { Some(Outcome::Closed) }
+    }
+
+    /// Says that nothing more will come from here, and reads on to the client's end: closing a socket
+    /// with something unread resets it. Whether it could be said.
+    pub(crate) fn part(&mut self) -> bool {
         self.lingering = true;
-        match shutdown(self.stream.as_raw_fd(), Shutdown::Write) {
-            Ok(()) => None,
-            Err(_) => Some(Outcome::Closed),
-        }
+        shutdown(self.stream.as_raw_fd(), Shutdown::Write).is_ok()
     }
 
     fn linger(&mut self) -> Outcome {
         self.input.clear();
+        self.judged = 0;
         loop {
             match self.receive() {
                 Ok(0) => return Outcome::Closed,

@@ -13,8 +13,10 @@ pub enum Method {
     Get,
     /// Head alone.
     Head,
-    /// Anything else, which we do not do.
+    /// Another method of RFC 9110 (or PATCH, RFC 5789), which is allowed nowhere here: 405.
     Other,
+    /// A word that is no method we know: 501 (RFC 9110, 9.1).
+    Unknown,
 }
 
 /// A complete, valid request head.
@@ -37,7 +39,7 @@ pub enum Parsed<'b> {
     Partial,
     /// A request, and how many bytes its head has.
     Complete(Request<'b>, usize),
-    /// No request we can answer, and the status that says so: 400, 431 or 505.
+    /// No request we can answer, and the status that says so: 400, 414, 431 or 505.
     Invalid(u16),
 }
 
@@ -47,7 +49,7 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
     let skipped = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
     let rest = &bytes[skipped..];
     let Some(end) = rest.windows(4).position(|w| w == b"\r\n\r\n") else {
-        return if bytes.len() >= MAX_HEAD { Parsed::Invalid(431) } else { early(rest) };
+        return if bytes.len() >= MAX_HEAD { Parsed::Invalid(too_long(rest)) } else { early(rest) };
     };
     let length = skipped + end + 4;
     if length > MAX_HEAD {
@@ -56,6 +58,15 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
     match head(&rest[..end]) {
         Ok(request) => Parsed::Complete(request, length),
         Err(status) => Parsed::Invalid(status),
+    }
+}
+
+/// What is too long: a request line without an end means its target (RFC 9110, 15.5.15), else the header.
+fn too_long(bytes: &[u8]) -> u16 {
+    match bytes.first() {
+        Some(first) if !is_token(*first) => 400,
+        _ if bytes.windows(2).any(|pair| pair == b"\r\n") => 431,
+        _ => 414,
     }
 }
 
@@ -105,7 +116,8 @@ fn request_line(line: &[u8]) -> Result<(Method, &str, u8), u16> {
     let method = match method {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
-        _ => Method::Other,
+        "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH" => Method::Other,
+        _ => Method::Unknown,
     };
     Ok((method, path(target, method)?, minor))
 }
@@ -121,7 +133,7 @@ fn path(target: &str, method: Method) -> Result<&str, u16> {
         "" => Ok("/"),
         _ if path.starts_with('/') => Ok(path),
         // OPTIONS * and CONNECT host:port are well-formed, and refused by their method.
-        _ if method == Method::Other => Ok("/"),
+        _ if matches!(method, Method::Other | Method::Unknown) => Ok("/"),
         _ => Err(400),
     }
 }
@@ -145,6 +157,10 @@ impl Fields {
             return Err(400);
         }
         if name.eq_ignore_ascii_case(b"host") {
+            // RFC 9112, 3.2: an invalid value is refused, an empty one is none (RFC 3986, 3.2.2).
+            if !value.iter().all(|b| b.is_ascii_graphic() && !b"/?#@\\<>\"{}|^`".contains(b)) {
+                return Err(400);
+            }
             self.hosts += 1;
         } else if name.eq_ignore_ascii_case(b"connection") {
             for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
@@ -242,6 +258,16 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\n: x\r\n\r\n", 400),
+            ("GET /\0 HTTP/1.0\r\n\r\n", 400),
+            ("GET\t/\tHTTP/1.0\r\n\r\n", 400),
+            ("GET / HTTP/1.10\r\n\r\n", 400),
+            ("GET / http/1.1\r\nHost: a\r\n\r\n", 400),
+            ("G(T / HTTP/1.0\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400),
             ("GET / HTTP/1.1\nHost: a\n\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", 400),
@@ -259,6 +285,8 @@ mod tests {
     fn a_head_has_a_bound() {
         let long = format!("GET / HTTP/1.0\r\nX: {}", "x".repeat(MAX_HEAD));
         assert_eq!(parse(long.as_bytes()), Parsed::Invalid(431));
+        let target = format!("GET /{}", "x".repeat(MAX_HEAD));
+        assert_eq!(parse(target.as_bytes()), Parsed::Invalid(414));
         let many = format!("GET / HTTP/1.0\r\n{}\r\n", "X: y\r\n".repeat(MAX_HEADERS + 1));
         assert_eq!(parse(many.as_bytes()), Parsed::Invalid(431));
     }
@@ -282,6 +310,9 @@ mod tests {
             if let Parsed::Complete(request, length) = parse(text.as_bytes()) {
                 prop_assert!(length <= text.len() && request.path.starts_with('/'));
                 prop_assert!(text.as_bytes()[..length].ends_with(b"\r\n\r\n"));
+                // The same head says the same whatever follows, and nothing less of it is a request.
+                prop_assert_eq!(parse(&text.as_bytes()[..length]), Parsed::Complete(request, length));
+                prop_assert!(!matches!(parse(&text.as_bytes()[..length - 1]), Parsed::Complete(..)));
             }
         }
     }

@@ -25,6 +25,11 @@ impl Response {
         Self { status: 200, content_type, body: body.into() }
     }
 
+    /// 503 with `body`: what was asked for does not work just now.
+    pub fn unavailable(content_type: &'static str, body: impl Into<Body>) -> Self {
+        Self { status: 503, content_type, body: body.into() }
+    }
+
     /// 404.
     pub fn not_found() -> Self {
         Self::status(404)
@@ -72,8 +77,11 @@ fn reason(status: u16) -> &'static str {
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        414 => "URI Too Long",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
         505 => "HTTP Version Not Supported",
         _ => "Unknown",
     }

@@ -1,6 +1,5 @@
 //! The server: accepting, waiting, deadlines, and making room.
 
-use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,6 +10,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use sysio::{Monotonic, clock};
 
 use crate::connection::{Connection, Outcome, Phase};
+use crate::crowd::{Crowd, Place, Rank, Source};
+use crate::latency::{Latencies, Latency};
+use crate::limits::{Counters, Limits};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -24,52 +26,30 @@ const ROUNDS_A_TURN: usize = 32;
 const EVENTS_A_ROUND: usize = 256;
 /// How long accepting rests when there are no descriptors left and none could be freed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+/// A deadline is moved only by at least this: on a busy connection not with each request.
+const DEADLINE_STEP: Duration = Duration::from_millis(250);
+/// For those who were just accepted when accepting ended, to say what they want.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
-/// Bounds of a server.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Open connections; one more closes the longest idle.
-    pub connections: usize,
-    /// From the first byte we wait for to the end of the head.
-    pub head: Duration,
-    /// For the client to take an answer.
-    pub write: Duration,
-    /// Between requests on one connection.
-    pub idle: Duration,
-    /// For the client to close after the last answer.
-    pub linger: Duration,
+/// How far the end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// New connections are served still; those with numbers below `first_new` should come to an end.
+    Leaving {
+        until: Monotonic,
+        first_new: u64,
+    },
+    /// Nobody is accepted any more: who comes now waits in the listener's queue, for the next process
+    /// if the service manager holds the listener.
+    Closing {
+        until: Monotonic,
+    },
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 512,
-            // Route 53 gives up after 4 s to connect and 2 s to answer; a person's phone has no more patience.
-            head: Duration::from_secs(5),
-            write: Duration::from_secs(5),
-            idle: Duration::from_secs(10),
-            linger: Duration::from_secs(1),
-        }
-    }
-}
-
-/// What a server has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Requests answered, wrong ones included.
-    pub requests: u64,
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections closed to make room.
-    pub evicted: u64,
-    /// Connections closed because a deadline passed.
-    pub timeouts: u64,
-}
-
-struct Waiting {
+struct Member {
     connection: Connection,
     phase: Phase,
-    until: Monotonic,
 }
 
 /// A listener and its connections.
@@ -77,15 +57,13 @@ pub struct Server {
     listener: TcpListener,
     epoll: Epoll,
     limits: Limits,
-    waiting: HashMap<u64, Waiting>,
-    /// Deadlines of the connections that had an answer: the first to go when room is needed.
-    idle: BTreeSet<(Monotonic, u64)>,
-    /// Deadlines of the others.
-    busy: BTreeSet<(Monotonic, u64)>,
+    crowd: Crowd<Member>,
     next_id: u64,
+    stage: Stage,
     /// Set while accepting rests for want of descriptors.
     resume_at: Option<Monotonic>,
     counters: Counters,
+    latencies: Latencies,
 }
 
 impl Server {
@@ -101,12 +79,12 @@ impl Server {
             listener,
             epoll,
             limits,
-            waiting: HashMap::new(),
-            idle: BTreeSet::new(),
-            busy: BTreeSet::new(),
+            crowd: Crowd::new(),
             next_id: 0,
+            stage: Stage::Serving,
             resume_at: None,
             counters: Counters::default(),
+            latencies: Latencies::default(),
         })
     }
 
@@ -125,8 +103,11 @@ impl Server {
 
     /// When [`Server::turn`] has something to do though nothing is readable.
     pub fn deadline(&self) -> Option<Monotonic> {
-        let first = |set: &BTreeSet<(Monotonic, u64)>| set.first().map(|(at, _)| *at);
-        [first(&self.idle), first(&self.busy), self.resume_at].into_iter().flatten().min()
+        let stage = match self.stage {
+            Stage::Serving => None,
+            Stage::Leaving { until, .. } | Stage::Closing { until } => Some(until),
+        };
+        [self.crowd.deadline(), stage, self.resume_at].into_iter().flatten().min()
     }
 
     /// What it has done so far.
@@ -134,14 +115,36 @@ impl Server {
         self.counters
     }
 
+    /// What answers took in the last five minutes; nothing without a request.
+    pub fn latency(&self, now: Monotonic) -> Option<Latency> {
+        self.latencies.summary(now)
+    }
+
     /// Connections open now.
     pub fn connections(&self) -> usize {
-        self.waiting.len()
+        self.crowd.len()
     }
 
     /// Whether accepting rests because the process has no descriptor left.
     pub fn out_of_descriptors(&self) -> bool {
         self.resume_at.is_some()
+    }
+
+    /// Begins to end: requests are answered as before, each with the word that it was the last on its
+    /// connection. Who has a connection open gets [`Limits::drain`] to send one; then nobody is accepted
+    /// any more. Nobody is refused or reset, if somebody else holds the listener, too.
+    pub fn drain(&mut self) {
+        if self.stage == Stage::Serving {
+            self.stage = Stage::Leaving { until: clock::now() + self.limits.drain, first_new: self.next_id };
+        }
+    }
+
+    /// After [`Server::drain`]: whether all who had to be answered are.
+    pub fn drained(&self) -> bool {
+        match self.stage {
+            Stage::Serving | Stage::Leaving { .. } => false,
+            Stage::Closing { until } => self.crowd.len() == 0 || clock::now() >= until,
+        }
     }
 
     /// Does everything that can be done without waiting, within bounds.
@@ -152,6 +155,7 @@ impl Server {
         self.expire(clock::now())?;
         let mut events = [EpollEvent::empty(); EVENTS_A_ROUND];
         for _ in 0..ROUNDS_A_TURN {
+            let begun = clock::now();
             let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
                 Ok(0) => break,
                 Ok(count) => count,
@@ -160,22 +164,26 @@ impl Server {
             };
             for event in &events[..count] {
                 match event.data() {
-                    LISTENER => self.accept(&mut answer)?,
-                    id => self.ready(id, &mut answer),
+                    LISTENER => self.accept(begun, &mut answer)?,
+                    id => self.ready(id, begun, &mut answer),
                 }
             }
         }
-        Ok(())
+        self.leave()
     }
 
-    fn accept(&mut self, answer: &mut impl FnMut(&Request<'_>) -> Response) -> io::Result<()> {
+    fn accept(
+        &mut self,
+        begun: Monotonic,
+        answer: &mut impl FnMut(&Request<'_>) -> Response,
+    ) -> io::Result<()> {
         for _ in 0..ACCEPTS_A_ROUND {
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match self.listener.accept() {
+                Ok(accepted) => accepted,
                 Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
                     Errno::EAGAIN => return Ok(()),
                     Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => {
-                        if self.evict() {
+                        if self.evict(None) {
                             continue;
                         }
                         return self.pause();
@@ -187,25 +195,39 @@ impl Server {
             };
             self.counters.accepted += 1;
             let mut connection = Connection::new(stream);
-            let outcome = self.drive(&mut connection, answer);
+            let outcome = self.drive(&mut connection, begun, answer);
             if let Outcome::Wait(phase) = outcome {
-                self.wait_first(connection, phase);
+                self.wait_first(connection, phase, Source::from(peer));
             }
         }
         Ok(())
     }
 
-    fn drive(&mut self, c: &mut Connection, answer: &mut impl FnMut(&Request<'_>) -> Response) -> Outcome {
-        let before = c.answered;
-        let outcome = c.drive(answer);
-        self.counters.requests += c.answered - before;
+    fn drive(
+        &mut self,
+        c: &mut Connection,
+        begun: Monotonic,
+        answer: &mut impl FnMut(&Request<'_>) -> Response,
+    ) -> Outcome {
+        let (answered, refused) = (c.answered, c.refused);
+        let outcome = c.drive(self.stage != Stage::Serving, answer);
+        let answered = c.answered - answered;
+        if answered > 0 {
+            self.counters.requests += answered;
+            self.counters.refused += c.refused - refused;
+            let now = clock::now();
+            self.latencies.record(now, now.since(begun), answered);
+        }
         outcome
     }
 
     /// Most connections never get here: their request came with them, and they are closed already.
-    fn wait_first(&mut self, connection: Connection, phase: Phase) {
-        if self.waiting.len() >= self.limits.connections {
-            self.evict();
+    fn wait_first(&mut self, connection: Connection, phase: Phase, source: Source) {
+        if self.crowd.of(source) >= self.limits.per_source {
+            self.evict(Some(source));
+        }
+        if self.crowd.len() >= self.limits.connections {
+            self.evict(None);
         }
         let id = self.next_id;
         self.next_id += 1;
@@ -213,29 +235,32 @@ impl Server {
             return; // no kernel memory: closing it is all that can be done
         }
         let until = clock::now() + self.patience(phase);
-        self.deadlines(phase).insert((until, id));
-        self.waiting.insert(id, Waiting { connection, phase, until });
+        self.crowd.insert(id, Place { source, rank: rank(phase), until }, Member { connection, phase });
     }
 
-    fn ready(&mut self, id: u64, answer: &mut impl FnMut(&Request<'_>) -> Response) {
+    fn ready(&mut self, id: u64, begun: Monotonic, answer: &mut impl FnMut(&Request<'_>) -> Response) {
         // Evicted or expired earlier in this round.
-        let Some(mut waiting) = self.waiting.remove(&id) else { return };
-        self.deadlines(waiting.phase).remove(&(waiting.until, id));
-        let before = waiting.connection.answered;
-        let Outcome::Wait(phase) = self.drive(&mut waiting.connection, answer) else { return };
+        let Some((old, mut member)) = self.crowd.lift(id) else { return };
+        let before = member.connection.answered;
+        let Outcome::Wait(phase) = self.drive(&mut member.connection, begun, answer) else {
+            return self.crowd.forget(id, old);
+        };
+        let mut new = Place { rank: rank(phase), ..old };
         // A deadline is for a whole phase: a byte a second does not extend it, a request does.
-        if phase != waiting.phase || waiting.connection.answered != before {
-            waiting.until = clock::now() + self.patience(phase);
+        if phase != member.phase {
+            new.until = clock::now() + self.patience(phase);
+        } else if member.connection.answered != before {
+            let until = clock::now() + self.patience(phase);
+            new.until = if until.since(old.until) >= DEADLINE_STEP { until } else { old.until };
         }
-        if interest(phase) != interest(waiting.phase) {
+        if interest(phase) != interest(member.phase) {
             let event = &mut EpollEvent::new(interest(phase), id);
-            if self.epoll.modify(waiting.connection.fd(), event).is_err() {
-                return;
+            if self.epoll.modify(member.connection.fd(), event).is_err() {
+                return self.crowd.forget(id, old);
             }
         }
-        waiting.phase = phase;
-        self.deadlines(phase).insert((waiting.until, id));
-        self.waiting.insert(id, waiting);
+        member.phase = phase;
+        self.crowd.settle(id, old, new, member);
     }
 
     fn patience(&self, phase: Phase) -> Duration {
@@ -247,37 +272,50 @@ impl Server {
         }
     }
 
-    fn deadlines(&mut self, phase: Phase) -> &mut BTreeSet<(Monotonic, u64)> {
-        match phase {
-            Phase::Idle | Phase::Linger => &mut self.idle,
-            Phase::Head | Phase::Writing => &mut self.busy,
-        }
-    }
-
     fn expire(&mut self, now: Monotonic) -> io::Result<()> {
-        while let Some((_, id)) = self.overdue(now) {
-            self.waiting.remove(&id);
+        while let Some(id) = self.crowd.overdue(now) {
+            self.crowd.remove(id);
             self.counters.timeouts += 1;
         }
         if self.resume_at.is_some_and(|at| now >= at) {
             self.resume_at = None;
-            self.epoll.add(&self.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-            log::info!("accepting connections again");
+            if !matches!(self.stage, Stage::Closing { .. }) {
+                self.epoll.add(&self.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+                log::info!("accepting connections again");
+            }
         }
         Ok(())
     }
 
-    fn overdue(&mut self, now: Monotonic) -> Option<(Monotonic, u64)> {
-        [&mut self.idle, &mut self.busy]
-            .into_iter()
-            .find_map(|set| set.first().is_some_and(|(at, _)| *at <= now).then(|| set.pop_first()).flatten())
+    /// From [`Stage::Leaving`] to [`Stage::Closing`], once the old connections are gone or had their time.
+    fn leave(&mut self) -> io::Result<()> {
+        let Stage::Leaving { until, first_new } = self.stage else { return Ok(()) };
+        let now = clock::now();
+        if now < until && self.crowd.ids().any(|id| id < first_new) {
+            return Ok(());
+        }
+        if self.resume_at.is_none() {
+            self.epoll.delete(&self.listener)?;
+        }
+        let ids: Vec<u64> = self.crowd.ids().collect();
+        for id in ids {
+            let Some((place, mut member)) = self.crowd.lift(id) else { continue };
+            // What a client sends from now on is read and not reset; it sees the end and asks anew.
+            if member.phase == Phase::Idle && !member.connection.part() {
+                self.crowd.forget(id, place);
+                continue;
+            }
+            self.crowd.settle(id, place, place, member);
+        }
+        self.stage = Stage::Closing { until: now + LAST_WORDS };
+        Ok(())
     }
 
-    /// Closes the longest idle connection, or the one that has kept us waiting longest.
-    fn evict(&mut self) -> bool {
-        let victim = self.idle.pop_first().or_else(|| self.busy.pop_first());
-        let Some((_, id)) = victim else { return false };
-        self.waiting.remove(&id);
+    /// Closes a connection of `source`, or of whoever has most.
+    fn evict(&mut self, source: Option<Source>) -> bool {
+        let victim = source.map_or_else(|| self.crowd.victim(), |source| self.crowd.first_of(source));
+        let Some(id) = victim else { return false };
+        self.crowd.remove(id);
         self.counters.evicted += 1;
         true
     }
@@ -287,6 +325,13 @@ impl Server {
         self.epoll.delete(&self.listener)?;
         self.resume_at = Some(clock::now() + ACCEPT_PAUSE);
         Ok(())
+    }
+}
+
+fn rank(phase: Phase) -> Rank {
+    match phase {
+        Phase::Idle | Phase::Linger => Rank::Idle,
+        Phase::Head | Phase::Writing => Rank::Busy,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The only crate of the workspace in which unsafe code is allowed, so that every unsafe block
 //! can be read in one sitting.
 
+pub mod activation;
 pub mod ethtool;
 pub mod icmp;
 pub mod multicast;

@@ -207,6 +207,16 @@ fn benchmark(arguments: &Arguments, top: &Path) -> Result<u8> {
         let report = bench::guard::run(&top.join("target/release"), monit.as_deref(), &folder, &stop)?;
         return finish(arguments, &report);
     }
+    if name == "ping" {
+        let built = |path: &str| Some(top.join("build/bench").join(path)).filter(|program| program.exists());
+        let programs = bench::ping::Programs {
+            ours: top.join("target/release/pinghttpserver"),
+            nginx: built("nginx/usr/sbin/nginx"),
+            threads: built("threads"),
+        };
+        let report = bench::ping::run(&programs, &folder, &stop)?;
+        return finish(arguments, &report);
+    }
     let image = image::find(arguments.image.clone(), top)?;
     let report = bench::run(name, &image, &folder, arguments.runs.unwrap_or(RUNS).max(1), &stop)?;
     finish(arguments, &report)

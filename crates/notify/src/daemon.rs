@@ -14,7 +14,6 @@ use sysio::{Monotonic, Root, clock};
 
 use crate::NAME;
 use crate::alerts::{Alerts, Says, Seen, Told};
-use crate::courier::Office;
 use crate::events::{Happening, Lines};
 use crate::hooks::Spool;
 use crate::notice::{Channel, Kind, Notice, Stamp};
@@ -23,6 +22,7 @@ use crate::outgoing::{Sender, severity};
 use crate::settings::Settings;
 use crate::store::{Memory, Store};
 use crate::trial::Trials;
+use courier::Office;
 use numbers::Numbers;
 use sending::Flight;
 
@@ -96,7 +96,7 @@ impl Notify {
             lost: found.lost,
             unsaved: None,
             started: now,
-            office: Office::new(program, root),
+            office: crate::courier::office(program, root),
             flight: None,
             store,
             saved: memory,

@@ -1,10 +1,8 @@
 //! The child process: one message or one batch of numbers, one answer, the end.
 //!
-//! Name resolution, TLS and a server that hangs block, and TLS with its roots takes megabytes; the
-//! daemon's loop and its memory are spared both. The job comes on standard input, because a secret in
-//! arguments or environment can be read by others; the answer goes to standard output.
+//! See crate `courier` for why, and for how jobs and answers travel.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -22,8 +20,6 @@ pub const WORD: &str = "deliver";
 pub const OWN_ROOTS: &str = "/data/failberry/notify/ca.pem";
 /// Some dozens of certificates.
 const LARGEST_ROOTS: u64 = 128 * 1024;
-/// A job is a message (a few kilobytes) or a batch of numbers.
-const LARGEST_JOB: u64 = 256 * 1024;
 /// A Graphite server stands in the house or close by.
 const GRAPHITE: Duration = Duration::from_secs(8);
 
@@ -51,20 +47,10 @@ pub enum Job {
 
 /// The child's whole life.
 pub fn main(root: &Root) {
-    let mut text = String::new();
-    let read = std::io::stdin().take(LARGEST_JOB).read_to_string(&mut text);
-    let outcome = match read.map_err(|e| e.to_string()).and_then(|_| parse(&text)) {
+    courier::serve(|job: Result<Job, String>| match job {
         Ok(job) => run(&job, root),
         Err(why) => Outcome::Failed { why: format!("read the job: {why}"), retry_after: None },
-    };
-    let answer = serde_json::to_string(&outcome).unwrap_or_default();
-    // Nobody listens any more: then nobody needs it.
-    let _ = writeln!(std::io::stdout(), "{answer}");
-}
-
-fn parse(text: &str) -> Result<Job, String> {
-    // serde's error would quote what it could not understand, and that may be a secret.
-    serde_json::from_str(text).map_err(|error| format!("not a job (line {})", error.line()))
+    });
 }
 
 /// Does it, within the limits of its kind.

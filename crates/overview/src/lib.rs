@@ -23,6 +23,7 @@ pub const DAEMONS: &[&str] = &[
     "uplink",
     "netguard",
     "nic-health",
+    "dyndns",
     "notify",
     "pinghttpserver",
     "statusd",

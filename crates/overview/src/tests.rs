@@ -93,9 +93,9 @@ fn a_missing_daemon_has_failed_and_a_broken_snapshot_is_unknown() {
 fn a_daemon_nobody_expected_is_shown_too() {
     let dir = tempfile::tempdir().unwrap();
     let root = system(dir.path());
-    put(dir.path(), "dyndns", BOOT, 100_000, &condition("error"));
+    put(dir.path(), "guest", BOOT, 100_000, &condition("error"));
     let overview = see(&root, 101);
-    assert_eq!(overview.parts.last().unwrap().daemon, "dyndns");
+    assert_eq!(overview.parts.last().unwrap().daemon, "guest");
     assert_eq!(overview.health(), Health::Failed);
 }
 

@@ -3,14 +3,16 @@
 use std::process::ExitCode;
 
 use httpd::{Limits, Service};
-use pinghttpserver::{PORT, answer};
+use pinghttpserver::{HealthSite, PORT};
 
 const NAME: &str = "pinghttpserver";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn main() -> ExitCode {
     daemonkit::start(NAME, VERSION, |arguments| {
-        let mut service = Service::new(httpd::listen(PORT)?, Limits::default(), answer)?;
+        let listener = httpd::inherit_or_listen(PORT)?;
+        let site = HealthSite::new(arguments.root.clone())?;
+        let mut service = Service::new(listener, Limits::default(), site)?;
         Ok(daemonkit::run(&arguments.root, NAME, VERSION, &mut service)?)
     })
 }

@@ -189,7 +189,7 @@ fn host(text: &str) -> Result<Host, Fault> {
 }
 
 /// A name in the DNS (RFC 1123, 2.1), at least two labels: one alone is somebody's local name.
-fn domain(text: &str) -> Result<String, Fault> {
+pub(super) fn domain(text: &str) -> Result<String, Fault> {
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))

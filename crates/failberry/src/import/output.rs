@@ -16,6 +16,7 @@ const SLICE_MODE: u32 = 0o440;
 /// The group of a daemon that does not run as root (its sysusers.d file names it).
 fn group_of(daemon: &str) -> &'static str {
     match daemon {
+        "dyndns" => "failberry-dyndns",
         "notify" => "failberry-notify",
         "statusd" => "failberry-status",
         "uplink" => "failberry-uplink",

@@ -5,6 +5,7 @@ mod cost;
 pub mod detection;
 pub mod guard;
 pub mod idle_data;
+pub mod ping;
 mod recovery;
 
 use std::collections::BTreeMap;
@@ -108,7 +109,7 @@ pub fn run(name: &str, image: &Path, folder: &Path, runs: usize, stop: &Stop) ->
     match name {
         "recovery" => recovery::run(image, folder, runs, stop),
         other => Err(Error::Unexpected(format!(
-            "no benchmark is called {other}; there are: recovery, detection, idle-data, guard"
+            "no benchmark is called {other}; there are: recovery, detection, idle-data, guard, ping"
         ))),
     }
 }

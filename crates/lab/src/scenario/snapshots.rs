@@ -9,8 +9,17 @@ use super::expect::{ASK, Answer};
 use crate::appliance::Appliance;
 
 /// The daemons every image has; each must show a snapshot that is its own and fresh.
-pub const DAEMONS: [&str; 8] =
-    ["hub-reset", "modem-dialer", "netguard", "nic-health", "notify", "pinghttpserver", "statusd", "uplink"];
+pub const DAEMONS: [&str; 9] = [
+    "dyndns",
+    "hub-reset",
+    "modem-dialer",
+    "netguard",
+    "nic-health",
+    "notify",
+    "pinghttpserver",
+    "statusd",
+    "uplink",
+];
 
 /// A field of a snapshot and what it must be; all that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -3,11 +3,11 @@
 use sysio::{Monotonic, clock};
 
 use super::{CLOCK_PATIENCE, Notify, unix};
-use crate::courier::Courier;
 use crate::deliver::Job;
 use crate::notice::{Channel, Kind, Message, Notice, Stamp};
 use crate::outbox::Outcome;
 use crate::settings::Target;
+use courier::Courier;
 use snapshot::Severity;
 
 /// What the child under way is for.
@@ -30,7 +30,8 @@ impl Notify {
     /// Hears the child under way, and starts the next one.
     pub(super) fn send(&mut self, now: Monotonic) {
         if let Some(flight) = &mut self.flight {
-            let Some(outcome) = flight.courier.poll(now) else { return };
+            let Some(heard) = flight.courier.poll(now) else { return };
+            let outcome = crate::courier::outcome(heard);
             let (purpose, began) = (flight.purpose, flight.began);
             self.flight = None;
             self.landed(now, purpose, began, outcome);
