@@ -10,7 +10,6 @@
 pub mod address;
 pub mod daemon;
 pub mod deliver;
-pub mod dns;
 pub mod lines;
 pub mod machine;
 pub mod provider;
@@ -22,6 +21,8 @@ pub mod store;
 pub mod talk;
 pub mod tsig;
 pub mod web;
+
+pub use ::web::dns;
 
 /// Its name in unit, snapshot and configuration.
 pub const NAME: &str = "dyndns";
