@@ -216,3 +216,11 @@ fn a_name_needs_an_account_that_is_defined_once() {
     let problems = parse(format!("[dyndns]\naccounts = [{account}, {account}]\n").as_bytes()).unwrap_err();
     assert!(problems[0].cause.contains("a second account") && !format!("{problems:?}").contains("geheim"));
 }
+
+#[test]
+fn pages_are_sixteen_at_most() {
+    let pages = |n: usize| format!("[prober]\ntargets = [{}]\n", "\"https://x.example/\",".repeat(n));
+    assert!(parse(pages(16).as_bytes()).is_ok());
+    let problems = parse(pages(17).as_bytes()).unwrap_err();
+    assert_eq!((problems.len(), problems[0].operand.as_str()), (1, "prober.targets"));
+}
