@@ -8,7 +8,7 @@ use lexopt::Arg;
 use sysio::Root;
 
 use crate::request::{self, Request};
-use crate::{config_check, exit, import, incidents, modem, notify, status, usage};
+use crate::{config_check, exec, exit, import, incidents, modem, notify, status, usage};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -20,6 +20,7 @@ usage: failberry COMMAND
   dial                 with modem.dial on-demand: call now, also while the wired line is up
   hangup               end the call, and make no other until the wired line fails again
   notify test          send a test message by every configured way, and show what came of it
+  probe URL…           ask for pages now: status, and times by phase; see failberry probe --help
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
   usage [--json]       data of the cellular line in this billing period, and what is left
   usage set '3.2 GB'   take the provider's figure for this period; root only
@@ -32,6 +33,10 @@ usage: failberry COMMAND
   -h, --help           this text
   -V, --version        the version
 ";
+
+/// The word that is passed on with all that follows, and the program that understands it.
+const PROBE: &str = "probe";
+const PROBER: &str = "prober";
 
 const JSON: &str = "--json belongs to status, incidents and usage";
 
@@ -71,6 +76,8 @@ pub enum Command {
     UsageSet(Root, String),
     /// Send a test message by every way.
     NotifyTest(Root),
+    /// Ask for pages; the words are for the program that does it.
+    Probe(Vec<OsString>),
     /// Show the stick.
     Modem(Root),
     /// Ask the stick.
@@ -96,6 +103,10 @@ impl Command {
     /// # Errors
     /// If they make no command.
     pub fn parse<I: IntoIterator<Item = OsString>>(words: I) -> Result<Self, lexopt::Error> {
+        let words: Vec<OsString> = words.into_iter().collect();
+        if words.first().is_some_and(|word| word == PROBE) {
+            return Ok(Self::Probe(words));
+        }
         let mut parser = lexopt::Parser::from_args(words);
         let (mut root, mut json, mut yes, mut verbs) = (Root::system(), false, false, Vec::new());
         while let Some(arg) = parser.next()? {
@@ -166,6 +177,7 @@ impl Command {
             Self::Usage { root, json } => usage::run(&root, json),
             Self::UsageSet(root, amount) => usage::set(&root, &amount),
             Self::NotifyTest(root) => notify::test(&root),
+            Self::Probe(words) => exec::become_program(PROBER, &words),
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
             Self::ModemForgetPin(root) => modem::forget_pin(&root),
@@ -202,6 +214,8 @@ mod tests {
             assert_eq!(parse(&[word]).unwrap(), Command::Ask(root.clone(), request));
         }
         assert_eq!(parse(&["notify", "test"]).unwrap(), Command::NotifyTest(root.clone()));
+        let words = ["probe", "example.org", "--line", "wired", "--help"];
+        assert_eq!(parse(&words).unwrap(), Command::Probe(words.map(OsString::from).to_vec()));
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
         let root = Root::system();
         assert_eq!(parse(&["modem"]).unwrap(), Command::Modem(root.clone()));

@@ -3,6 +3,7 @@
 
 mod command;
 mod config_check;
+mod exec;
 pub mod exit;
 pub mod import;
 mod incidents;

@@ -61,8 +61,12 @@ fn failing(tracks: &[Track], now: Monotonic) -> Option<Condition> {
         // Between two successes the last finding is a good one.
         let why =
             track.last.as_ref().map_or("", |last| last.finding.why.as_deref().unwrap_or("answered once"));
-        let minutes = now.since(since).as_secs() / 60;
-        Some(format!("{} ({}), for {minutes} min: {why}", track.page.shown, line_word(track.page.line)))
+        // In hours: a text that changes all the time is news to whoever compares it.
+        let lasting = match now.since(since).as_secs() / 3600 {
+            0 => String::new(),
+            hours => format!(" for {hours} h"),
+        };
+        Some(format!("{} ({}){lasting}: {why}", track.page.shown, line_word(track.page.line)))
     };
     let detail = joined(tracks.iter().filter_map(words))?;
     let detail =
@@ -131,9 +135,9 @@ mod tests {
     fn a_page_that_fails_is_named_with_phase_and_status() {
         let found = Finding { status: Some(503), total_ms: Some(12.5), ..Finding::default() };
         let tracks = tracks(&[found.clone(), found.clone(), found]);
-        let condition = failing(&tracks, Monotonic::from_secs(120)).unwrap();
+        let condition = failing(&tracks, Monotonic::from_secs(7300)).unwrap();
         assert!(
-            condition.detail.starts_with("http://a.example/ (active), for 2 min: http: status 503"),
+            condition.detail.starts_with("http://a.example/ (active) for 2 h: http: status 503"),
             "{}",
             condition.detail
         );
