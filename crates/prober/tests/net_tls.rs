@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -78,11 +78,11 @@ impl Drop for Running {
 }
 
 /// nginx and the daemon in a network of their own.
-fn start(dir: PathBuf, root: PathBuf) -> Running {
+fn start(dir: &Path, root: &Path) -> Running {
     let quiet = |command: &mut Command| {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
-    let nginx = quiet(Command::new("nginx").arg("-p").arg(&dir).arg("-c").arg(dir.join("nginx.conf")));
+    let nginx = quiet(Command::new("nginx").arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf")));
     let mut running = Running(vec![nginx]);
     let begin = Instant::now();
     while TcpStream::connect("127.0.0.1:4433").is_err() {
@@ -90,7 +90,7 @@ fn start(dir: PathBuf, root: PathBuf) -> Running {
         thread::sleep(Duration::from_millis(20));
     }
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_prober"));
-    daemon.arg("--root").arg(&root).arg("--config").arg(root.join("prober.toml"));
+    daemon.arg("--root").arg(root).arg("--config").arg(root.join("prober.toml"));
     running.0.push(quiet(daemon.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC")));
     running
 }
@@ -115,7 +115,7 @@ fn an_authority_of_ones_own_is_trusted_once_it_is_given_and_an_expiring_certific
     files(root.path());
     let net = Namespace::new();
     let (at, of) = (dir.path().to_owned(), root.path().to_owned());
-    let _running = net.run(move || start(at, of));
+    let _running = net.run(move || start(&at, &of));
     let untrusted =
         wait_until(root.path(), "untrusted", |snapshot| snapshot["conditions"][0]["id"] == "probe-failing");
     let target = &untrusted["targets"][0];
