@@ -34,10 +34,6 @@ usage: failberry COMMAND
   -V, --version        the version
 ";
 
-/// The word that is passed on with all that follows, and the program that understands it.
-const PROBE: &str = "probe";
-const PROBER: &str = "prober";
-
 const JSON: &str = "--json belongs to status, incidents and usage";
 
 /// One thing to do.
@@ -77,7 +73,7 @@ pub enum Command {
     /// Send a test message by every way.
     NotifyTest(Root),
     /// Ask for pages; the words are for the program that does it.
-    Probe(Vec<OsString>),
+    Probe(Root, Vec<OsString>),
     /// Show the stick.
     Modem(Root),
     /// Ask the stick.
@@ -103,10 +99,6 @@ impl Command {
     /// # Errors
     /// If they make no command.
     pub fn parse<I: IntoIterator<Item = OsString>>(words: I) -> Result<Self, lexopt::Error> {
-        let words: Vec<OsString> = words.into_iter().collect();
-        if words.first().is_some_and(|word| word == PROBE) {
-            return Ok(Self::Probe(words));
-        }
         let mut parser = lexopt::Parser::from_args(words);
         let (mut root, mut json, mut yes, mut verbs) = (Root::system(), false, false, Vec::new());
         while let Some(arg) = parser.next()? {
@@ -117,6 +109,9 @@ impl Command {
                 Arg::Long("root") => root = Root::at(parser.value()?),
                 Arg::Long("json") => json = true,
                 Arg::Long("yes") => yes = true,
+                Arg::Value(verb) if verbs.is_empty() && verb == "probe" => {
+                    return Ok(Self::Probe(root, parser.raw_args()?.collect()));
+                }
                 Arg::Value(verb) => verbs.push(verb),
                 other => return Err(other.unexpected()),
             }
@@ -177,7 +172,7 @@ impl Command {
             Self::Usage { root, json } => usage::run(&root, json),
             Self::UsageSet(root, amount) => usage::set(&root, &amount),
             Self::NotifyTest(root) => notify::test(&root),
-            Self::Probe(words) => exec::become_program(PROBER, &words),
+            Self::Probe(root, words) => exec::run(&root, "prober", "probe", &words),
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
             Self::ModemForgetPin(root) => modem::forget_pin(&root),
@@ -214,8 +209,9 @@ mod tests {
             assert_eq!(parse(&[word]).unwrap(), Command::Ask(root.clone(), request));
         }
         assert_eq!(parse(&["notify", "test"]).unwrap(), Command::NotifyTest(root.clone()));
-        let words = ["probe", "example.org", "--line", "wired", "--help"];
-        assert_eq!(parse(&words).unwrap(), Command::Probe(words.map(OsString::from).to_vec()));
+        let words = ["example.org", "--line", "wired", "--help"];
+        let probe = Command::Probe(root.clone(), words.map(OsString::from).to_vec());
+        assert_eq!(parse(&[&["probe"], &words[..]].concat()).unwrap(), probe);
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
         let root = Root::system();
         assert_eq!(parse(&["modem"]).unwrap(), Command::Modem(root.clone()));

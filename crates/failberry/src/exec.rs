@@ -1,27 +1,34 @@
-//! Commands that another program of the appliance does: those that need TLS, which would make this one
-//! ten times as large.
+//! Commands that a daemon's binary does: they take TLS, which this program does not have, so it becomes
+//! the one that does.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+
+use sysio::Root;
 
 use crate::exit;
 
-/// Where the daemons' programs are.
+/// Where the daemons' binaries are.
 const FOLDER: &str = "/usr/libexec/failberry";
 
-/// Becomes `program` of the appliance, with these words; comes back only with the code of a failure.
-pub(crate) fn become_program(program: &str, words: &[OsString]) -> u8 {
-    let path = format!("{FOLDER}/{program}");
-    let error = Command::new(&path).args(words).exec();
+/// Becomes `daemon`'s binary with `word` before the words. Does not return unless it fails.
+pub(crate) fn run(root: &Root, daemon: &str, word: &str, words: &[OsString]) -> u8 {
+    let program = format!("{FOLDER}/{daemon}");
+    let mut command = Command::new(root.path(&program));
+    command.arg(word).args(words);
+    if *root != Root::system() {
+        command.arg("--root").arg(root.path("/"));
+    }
+    let error = command.exec();
     let (hint, code) = match error.kind() {
         ErrorKind::NotFound => {
-            ("is this the appliance, and was it baked with that layer?", exit::UNAVAILABLE)
+            (format!("{daemon} is not installed here; is this the appliance?"), exit::UNAVAILABLE)
         }
-        ErrorKind::PermissionDenied => ("log in as root", exit::NO_PERMISSION),
-        _ => ("see dmesg", exit::IO),
+        ErrorKind::PermissionDenied => ("log in as root".to_owned(), exit::NO_PERMISSION),
+        _ => ("see journalctl".to_owned(), exit::IO),
     };
-    eprintln!("failberry: run {path}: {error}; {hint}");
+    eprintln!("failberry: start {program}: {error}; {hint}");
     code
 }
