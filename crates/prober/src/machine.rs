@@ -134,7 +134,7 @@ enum Plan {
     First(Monotonic),
     /// A request is under way since, over that line.
     Flying(Monotonic, String),
-    /// One began at this moment; the next comes after the interval, that random part of it more or less.
+    /// One began at this moment; the next comes after the interval and that random part of 256.
     Rest(Monotonic, u8),
 }
 
@@ -218,10 +218,8 @@ impl Machine {
         match track.plan {
             Plan::First(at) => Some(at),
             Plan::Flying(..) => None,
-            // A sixteenth more or less: pages with one interval part, and so do appliances.
-            Plan::Rest(began, jitter) => {
-                Some(began + interval - interval / 16 + interval / 8 * u32::from(jitter) / 256)
-            }
+            // Up to a sixteenth later, never sooner: pages with one interval part, and so do appliances.
+            Plan::Rest(began, jitter) => Some(began + interval + interval / 16 * u32::from(jitter) / 256),
         }
     }
 

@@ -62,8 +62,7 @@ fn three_failures_in_a_row_are_one_and_two_successes_end_it() {
 fn over_a_metered_line_it_is_rare_and_when_that_is_spent_never() {
     let mut machine = machine("\"http://a.example/\"", lines("cellular", true, false, true));
     round(&mut machine, at(0), good());
-    // A sixteenth earlier is within what jitter does.
-    assert_eq!(machine.step(at(800), Event::Tick), []);
+    assert_eq!(machine.step(at(899), Event::Tick), []);
     round(&mut machine, at(900), good());
     machine.lines = lines("cellular", true, true, true);
     assert_eq!(machine.step(at(100_000), Event::Tick), []);
@@ -162,7 +161,7 @@ proptest! {
                 let track = &machine.tracks[page];
                 let (_, line) = machine.lines.meant(track.page.line).unwrap();
                 prop_assert!(line.open && !line.cut && (machine.dated || !track.page.needs_clock()));
-                let least = if line.metered { track.page.metered } else { track.page.every }.as_secs() * 15 / 16;
+                let least = if line.metered { track.page.metered } else { track.page.every }.as_secs();
                 if let Some(before) = began[page].replace(now) {
                     prop_assert!(now >= before + least, "{page}: {before} and {now}");
                 }
