@@ -188,3 +188,17 @@ fn of_a_large_page_the_beginning_is_read() {
     let reply = house.ask("https://127.0.0.1:4433/large").outcome.unwrap();
     assert_eq!((reply.status, reply.body.len() as u64, reply.cut), (200, LARGEST, None));
 }
+
+#[test]
+fn the_first_byte_does_not_wait_for_a_delayed_acknowledgement() {
+    /// Linux, `TCP_DELACK_MIN`: what Nagle's algorithm waits for when a second small segment follows.
+    const DELAYED: Duration = Duration::from_millis(40);
+    let house = House::new();
+    for port in [4433, 4432] {
+        let asked =
+            (0..5).map(|_| house.ask(&format!("https://127.0.0.1:{port}/")).times.first_byte.unwrap());
+        // The fastest of some: a busy machine is late now and then.
+        let fastest = asked.min().unwrap();
+        assert!(fastest < DELAYED / 2, "{port}: {fastest:?}");
+    }
+}
