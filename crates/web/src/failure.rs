@@ -75,6 +75,12 @@ pub enum Cause {
     /// Neither a public authority nor one of one's own.
     #[error("the certificate is of an unknown issuer")]
     UnknownIssuer,
+    /// What `openssl req -x509` makes: marked as an authority's, and then used by a server.
+    #[error(
+        "the certificate is an authority's own (self-signed, CA:TRUE) and no server's; sign one for the server \
+         by it, or make it with basicConstraints=CA:FALSE"
+    )]
+    AuthoritysOwn,
     /// Another fault of the certificate.
     #[error("the certificate is not valid")]
     BadCertificate,
@@ -151,6 +157,10 @@ impl Failure {
                     Cause::WrongName
                 }
                 CertificateError::UnknownIssuer => Cause::UnknownIssuer,
+                // The type of that error is webpki's; its name is all there is here.
+                CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                    Cause::AuthoritysOwn
+                }
                 _ => Cause::BadCertificate,
             },
             InappropriateMessage { .. }

@@ -161,8 +161,8 @@ pub fn visit(request: &Http, options: &Options<'_>) -> Visit {
 }
 
 fn ask(request: &Http, options: &Options<'_>, log: &Arc<Log>) -> Result<Reply, Failure> {
-    let tls = Arc::new(trust(options.own_roots)?);
-    let agent = agent(options, tls, log);
+    let (tls, own) = trust(options.own_roots)?;
+    let agent = agent(options, Arc::new(tls), log);
     let mut builder = http::Request::builder().method(request.method).uri(&request.url);
     for (name, value) in &request.headers {
         builder = builder.header(*name, value);
@@ -173,7 +173,13 @@ fn ask(request: &Http, options: &Options<'_>, log: &Arc<Log>) -> Result<Reply, F
     } else {
         agent.run(builder.body(request.body.clone()).map_err(wrong)?)
     };
-    let mut response = answered.map_err(|error| log.failure(&error))?;
+    let mut response = answered.map_err(|error| {
+        let mut failure = log.failure(&error);
+        if failure.cause == Cause::UnknownIssuer && options.own_roots.is_some() && own == 0 {
+            "the file of one's own certificates holds none (PEM)".clone_into(&mut failure.detail);
+        }
+        failure
+    })?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let mut reply = Reply {
         status: response.status().as_u16(),
@@ -222,13 +228,13 @@ fn agent(options: &Options<'_>, tls: Arc<ClientConfig>, log: &Arc<Log>) -> Agent
 }
 
 /// The public roots, Mozilla's, and those of one's own; what makes no sense among these is left out,
-/// because the public ones must not suffer for it.
-fn trust(own: Option<&[u8]>) -> Result<ClientConfig, Failure> {
+/// because the public ones must not suffer for it. The number is of those of one's own.
+fn trust(own: Option<&[u8]>) -> Result<(ClientConfig, usize), Failure> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let own = CertificateDer::pem_slice_iter(own.unwrap_or_default());
-    roots.add_parsable_certificates(own.take(MOST_ROOTS).filter_map(Result::ok));
+    let (own, _) = roots.add_parsable_certificates(own.take(MOST_ROOTS).filter_map(Result::ok));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| Failure::tls(Phase::Tls, &error))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok((builder.with_root_certificates(roots).with_no_client_auth(), own))
 }

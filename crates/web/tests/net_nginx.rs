@@ -32,6 +32,18 @@ fn certificates(dir: &Path) {
             ),
         );
     }
+    openssl(
+        dir,
+        &format!(
+            "req -x509 {curve} -days 30 -subj /CN=box -addext subjectAltName=IP:127.0.0.1 -keyout DIR/itself.key -out DIR/itself.pem"
+        ),
+    );
+    openssl(
+        dir,
+        &format!(
+            "req -config /dev/null -x509 {curve} -days 30 -subj /CN=box -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=CA:FALSE -keyout DIR/alone.key -out DIR/alone.pem"
+        ),
+    );
     for (name, authority, san, dates) in [
         ("good", "ca", "IP:127.0.0.1", format!("-not_after {}", END.0)),
         ("wrong", "ca", "DNS:login.example", "-days 30".to_owned()),
@@ -73,6 +85,8 @@ fn configuration(dir: &Path) -> String {
         tls(4435, "expired", "TLSv1.2 TLSv1.3"),
         tls(4436, "early", "TLSv1.2 TLSv1.3"),
         tls(4437, "untrusted", "TLSv1.2 TLSv1.3"),
+        tls(4438, "itself", "TLSv1.2 TLSv1.3"),
+        tls(4439, "alone", "TLSv1.2 TLSv1.3"),
         "server { listen 127.0.0.1:8080; return 200 plain; }\n".to_owned(),
     ];
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -120,7 +134,13 @@ impl House {
     }
 
     fn ask(&self, url: &str) -> Visit {
-        let roots = fs::read(self.dir.path().join("ca.pem")).unwrap();
+        let roots =
+            ["ca.pem", "itself.pem", "alone.pem"].map(|name| fs::read(self.dir.path().join(name)).unwrap());
+        self.ask_with(url, roots.concat())
+    }
+
+    /// With these certificates of one's own.
+    fn ask_with(&self, url: &str, roots: Vec<u8>) -> Visit {
         let url = url.to_owned();
         self.net.run(move || {
             let request = Http { method: "GET", url, headers: Vec::new(), body: Vec::new() };
@@ -166,6 +186,7 @@ fn every_fault_of_a_certificate_is_named_and_keeps_the_times_before_it() {
         (4435, Cause::Expired),
         (4436, Cause::NotYetValid),
         (4437, Cause::UnknownIssuer),
+        (4438, Cause::AuthoritysOwn),
         (8080, Cause::NoTls),
     ] {
         let seen = house.ask(&format!("https://127.0.0.1:{port}/"));
@@ -200,5 +221,23 @@ fn the_first_byte_does_not_wait_for_a_delayed_acknowledgement() {
         // The fastest of some: a busy machine is late now and then.
         let fastest = asked.min().unwrap();
         assert!(fastest < DELAYED / 2, "{port}: {fastest:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_stands_alone_is_trusted_by_itself() {
+    let house = House::new();
+    assert_eq!(house.ask("https://127.0.0.1:4439/").outcome.map(|reply| reply.status), Ok(200));
+}
+
+#[test]
+fn a_file_of_ones_own_certificates_without_any_is_told_and_breaks_nothing_else() {
+    let house = House::new();
+    for nonsense in [&b"nonsense"[..], b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+    {
+        let failure =
+            house.ask_with("https://127.0.0.1:4433/", nonsense.to_vec()).outcome.expect_err("no root");
+        assert_eq!(failure.cause, Cause::UnknownIssuer);
+        assert!(failure.to_string().contains("holds none"), "{failure}");
     }
 }
