@@ -14,6 +14,9 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use ruleset::marks::Line;
 use serde::{Deserialize, Serialize};
 
+/// In milliseconds: the kernel gives a connection up by itself after two minutes (tcp(7), `tcp_syn_retries`).
+const LONGEST: i64 = 130_000;
+
 /// The way a request takes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Way {
@@ -51,7 +54,7 @@ pub fn connect(to: SocketAddr, way: Option<&Way>, limit: Duration) -> io::Result
     let Some(way) = way else { return TcpStream::connect_timeout(&to, limit) };
     let socket = way.socket(to, SockType::Stream, SockProtocol::Tcp)?;
     // It also bounds connect (socket(7)), and zero would mean for ever.
-    let milliseconds = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX).max(1);
+    let milliseconds = i64::try_from(limit.as_millis()).unwrap_or(LONGEST).clamp(1, LONGEST);
     setsockopt(&socket, sockopt::SendTimeout, &TimeVal::milliseconds(milliseconds))?;
     dial(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
     Ok(TcpStream::from(socket))
