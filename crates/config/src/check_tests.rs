@@ -216,3 +216,15 @@ fn a_name_needs_an_account_that_is_defined_once() {
     let problems = parse(format!("[dyndns]\naccounts = [{account}, {account}]\n").as_bytes()).unwrap_err();
     assert!(problems[0].cause.contains("a second account") && !format!("{problems:?}").contains("geheim"));
 }
+
+#[test]
+fn failover_records_are_route_53s() {
+    let with = |account: &str| {
+        let names = "names = [\"h.example.org account=a failover=yes\"]";
+        parse(format!("[dyndns]\n{names}\naccounts = [\"a: {account}\"]\n").as_bytes())
+    };
+    assert!(with("route53 zone=Z1 key-id=AK secret=geheim").is_ok());
+    let problems = with("cloudflare zone=z token=geheim").unwrap_err();
+    assert_eq!((problems.len(), problems[0].line), (1, 2));
+    assert!(problems[0].cause.contains("no account of Route 53"), "{problems:?}");
+}

@@ -22,6 +22,8 @@ use crate::talk::{Order, Verdict};
 
 /// The daemon whose snapshot tells of the lines.
 const LINES: &str = "uplink";
+/// The request to forget that a provider said to stop.
+pub const RETRY: &str = "retry";
 /// Without any news it is looked so often; a look at nothing new costs nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Never closer, whatever a machine's deadline says: what it waits for may not be its own to bring.
@@ -294,6 +296,18 @@ impl Dyndns {
         self.next_look = now;
     }
 
+    /// What a person asks for.
+    fn asked_for(&mut self, now: Monotonic, request: &str) {
+        if request != RETRY {
+            log::warn!("request {request}: unknown, known is {RETRY}");
+            return;
+        }
+        let forgotten =
+            self.records.iter_mut().map(|record| u32::from(record.machine.forget(now))).sum::<u32>();
+        log::info!("asked to try again: {forgotten} of {} records had stopped or failed", self.records.len());
+        self.next_look = now;
+    }
+
     /// Writes what has changed; what cannot be written is tried again with the next look.
     fn keep(&mut self) {
         let records: Records = self
@@ -372,6 +386,7 @@ impl daemonkit::Daemon for Dyndns {
                     self.next_look = now;
                 }
             }
+            Event::Request(name) | Event::RequestWith { name, .. } => self.asked_for(now, &name),
             _ => {}
         }
         self.hear(now);

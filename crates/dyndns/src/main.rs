@@ -1,13 +1,18 @@
-//! The daemon `dyndns` and its sending child; see the library.
+//! The daemon `dyndns`, its sending child, and the command `failberry dns`; see the library.
 
 use std::process::ExitCode;
 
 use dyndns::daemon::Dyndns;
+use dyndns::failover::cli;
 use dyndns::{NAME, VERSION, deliver, settings};
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    if words.first().and_then(|word| word.to_str()) == Some(deliver::WORD) {
+    let first = words.first().and_then(|word| word.to_str());
+    if first == Some(cli::WORD) {
+        return cli::main(&words[1..], &mut std::io::stdout()).into();
+    }
+    if first == Some(deliver::WORD) {
         let root = match &words[..] {
             [_, flag, dir] if flag == "--root" => sysio::Root::at(dir),
             _ => sysio::Root::system(),
