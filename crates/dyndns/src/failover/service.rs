@@ -220,3 +220,7 @@ impl Service for Remote<'_> {
         xml::accepted(&answer.body).ok_or_else(|| self.nonsense(WHAT, &"no change"))
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

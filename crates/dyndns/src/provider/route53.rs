@@ -348,3 +348,7 @@ pub fn refusal(answer: &Answer) -> Option<Verdict> {
         }),
     })
 }
+
+#[cfg(test)]
+#[path = "route53/follow_tests.rs"]
+mod follow_tests;
