@@ -210,6 +210,25 @@ fn abuse_stops_for_good_even_after_a_reboot_until_the_account_is_another() {
 }
 
 #[test]
+fn a_stop_is_over_when_a_person_asks_to_try_again() {
+    let mended = Arc::new(AtomicUsize::new(0));
+    let state = Arc::clone(&mended);
+    let server = Server::new(LOCAL, None, move |_, stream| {
+        say(stream, 200, if state.load(Ordering::SeqCst) == 0 { "badauth" } else { "good" });
+    });
+    let mut house = House::new(&dyndns2(&server, ""));
+    house.line("wired", WIRED, CELLULAR);
+    house.start();
+    house.wait_until("stopped", |house| house.conditions() == ["dyndns-stopped"]);
+    mended.store(1, Ordering::SeqCst);
+    let request = house.path("run/failberry/requests/dyndns/retry");
+    fs::write(&request, "").unwrap();
+    house.wait_until("told", |house| current(house, WIRED));
+    assert!(house.conditions().is_empty() && !request.exists());
+    assert_eq!(server.heard().len(), 2);
+}
+
+#[test]
 fn no_secret_is_in_log_snapshot_or_memory() {
     let server = Server::new(LOCAL, None, |_, stream| say(stream, 200, &format!("what is {PASSWORD}?")));
     let mut house = House::new(&dyndns2(&server, ""));

@@ -8,7 +8,7 @@ use lexopt::Arg;
 use sysio::Root;
 
 use crate::request::{self, Request};
-use crate::{config_check, exit, import, incidents, modem, notify, status, usage};
+use crate::{config_check, dns, exit, import, incidents, modem, notify, status, usage};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -19,6 +19,10 @@ usage: failberry COMMAND
   redial               hang up and call again
   dial                 with modem.dial on-demand: call now, also while the wired line is up
   hangup               end the call, and make no other until the wired line fails again
+  dns plan             what Route 53's failover records lack; exit 2 when there are changes
+  dns apply            show it, ask, and make it so
+  dns status           records, health checks, and what the world resolves
+  dyndns retry         tell providers once more that had said to stop; root only
   notify test          send a test message by every configured way, and show what came of it
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
   usage [--json]       data of the cellular line in this billing period, and what is left
@@ -49,8 +53,10 @@ pub enum Command {
     ConfigCheck(PathBuf),
     /// Import the configuration from the card.
     ConfigImport(Root),
-    /// Ask the dialer for a call, or its end.
+    /// Ask a daemon for something.
     Ask(Root, Request),
+    /// Route 53's failover records; what is wanted of them is not looked at here.
+    Dns(Root, Vec<OsString>),
     /// Ask the dialer to send the PIN once more.
     ModemForgetPin(Root),
     /// Show what went wrong.
@@ -106,6 +112,9 @@ impl Command {
                 Arg::Long("root") => root = Root::at(parser.value()?),
                 Arg::Long("json") => json = true,
                 Arg::Long("yes") => yes = true,
+                Arg::Value(verb) if verbs.is_empty() && verb == "dns" => {
+                    return Ok(Self::Dns(root, parser.raw_args()?.collect()));
+                }
                 Arg::Value(verb) => verbs.push(verb),
                 other => return Err(other.unexpected()),
             }
@@ -122,6 +131,7 @@ impl Command {
             ["redial"] => Self::Ask(root, Request::Redial),
             ["dial"] => Self::Ask(root, Request::Dial),
             ["hangup"] => Self::Ask(root, Request::HangUp),
+            ["dyndns", "retry"] => Self::Ask(root, Request::RetryNames),
             ["notify", "test"] => Self::NotifyTest(root),
             ["modem"] => Self::Modem(root),
             ["modem", "at", command] => Self::ModemAt(root, (*command).to_owned()),
@@ -162,6 +172,7 @@ impl Command {
             Self::ConfigCheck(file) => config_check::run(&file),
             Self::ConfigImport(root) => import::run(&root),
             Self::Ask(root, what) => request::run(&root, what),
+            Self::Dns(root, words) => dns::run(&root, &words),
             Self::Incidents { root, json } => incidents::run(&root, json),
             Self::Usage { root, json } => usage::run(&root, json),
             Self::UsageSet(root, amount) => usage::set(&root, &amount),
@@ -196,6 +207,11 @@ mod tests {
         assert_eq!(parse(&["usage", "--json"]).unwrap(), usage);
         let set = Command::UsageSet(root.clone(), "3.2 GB".into());
         assert_eq!(parse(&["usage", "set", "3.2 GB"]).unwrap(), set);
+        let retry = Command::Ask(root.clone(), Request::RetryNames);
+        assert_eq!(parse(&["dyndns", "retry"]).unwrap(), retry);
+        let words = ["apply", "--yes", "--wired", "203.0.113.5", "--help"];
+        let dns = Command::Dns(root.clone(), words.map(OsString::from).to_vec());
+        assert_eq!(parse(&[&["dns"], &words[..]].concat()).unwrap(), dns);
         for (word, request) in
             [("redial", Request::Redial), ("dial", Request::Dial), ("hangup", Request::HangUp)]
         {
@@ -233,6 +249,8 @@ mod tests {
             &["usage", "set"],
             &["usage", "set", "3.2", "GB"],
             &["notify"],
+            &["dyndns"],
+            &["dyndns", "retry", "--json"],
             &["notify", "test", "--json"],
             &["modem", "at"],
             &["modem", "at", "AT", "+CSQ"],

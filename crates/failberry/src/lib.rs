@@ -3,6 +3,7 @@
 
 mod command;
 mod config_check;
+mod dns;
 pub mod exit;
 pub mod import;
 mod incidents;

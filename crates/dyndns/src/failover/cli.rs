@@ -244,8 +244,11 @@ fn plan_and_apply(options: &Options, all: &[Wanted], out: &mut dyn Write) -> Res
     }
     let trouble = if blocked { FAILED } else { OK };
     if options.verb == Verb::Plan {
-        let next = if changes > 0 { "failberry dns apply makes them" } else { "nothing to do" };
-        let summary = format!("{changes} changes; {next}\n");
+        let summary = match (changes, blocked) {
+            (0, false) => "nothing to do\n".to_owned(),
+            (0, true) => "nothing that could be done; see the lines with !\n".to_owned(),
+            _ => format!("{}; failberry dns apply makes them\n", show::changes(changes)),
+        };
         say(out, &if options.json { line(&json!({"changes": changes, "names": names})) } else { summary });
         return Ok(if changes > 0 { CHANGES } else { trouble });
     }
@@ -326,7 +329,7 @@ fn confirmed(changes: usize, out: &mut dyn Write) -> bool {
         eprintln!("failberry: dns apply: standard input is no terminal; say --yes");
         return false;
     }
-    say(out, &format!("make these {changes} changes? [y/N] "));
+    say(out, &format!("make {}? [y/N] ", show::changes(changes)));
     let mut answer = String::new();
     let read = input.lock().read_line(&mut answer);
     let yes = read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());

@@ -142,8 +142,7 @@ pub fn plan(wanted: &Wanted, found: &Found) -> Plan {
     };
     plan.record(primary, set(WIRED_SET, "PRIMARY", wired, id));
     if let Some(cellular) = cellular {
-        // Somebody may have given it a check of their own.
-        let check = secondary.and_then(|set| set.health_check.clone());
+        let check = secondary.and_then(|set| plan.of_others(set.health_check.as_deref()?, &found.checks));
         plan.record(secondary, set(CELLULAR_SET, "SECONDARY", cellular, check));
     }
     plan.removals = sets(found, &wanted.name, kind).filter(|set| set.identifier.is_none()).cloned().collect();
@@ -206,6 +205,13 @@ impl Plan {
             }
         }
         has
+    }
+
+    /// A check somebody gave the second set: it stays, unless it is gone or the wired line's own, with
+    /// which both sets would be unhealthy at once.
+    fn of_others(&self, id: &str, checks: &[HealthCheck]) -> Option<String> {
+        let check = checks.iter().find(|check| check.id == id)?;
+        self.number(check).is_none().then(|| id.to_owned())
     }
 
     fn number(&self, check: &HealthCheck) -> Option<u32> {

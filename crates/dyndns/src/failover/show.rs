@@ -45,6 +45,11 @@ pub fn text(wanted: &Wanted, plan: &Plan) -> String {
     format!("{}\n{}\n", heading(wanted), lines.join("\n"))
 }
 
+/// So many changes, in words.
+pub fn changes(count: usize) -> String {
+    if count == 1 { "1 change".to_owned() } else { format!("{count} changes") }
+}
+
 /// One plan for programs.
 pub fn value(wanted: &Wanted, plan: &Plan) -> Value {
     let check = match &plan.check {

@@ -7,7 +7,7 @@ use crate::dns::{Message, Name, question};
 use crate::failover::plan::{Plan, plan};
 use crate::failover::service::{Remote, Service, ServiceError};
 use crate::failover::wanted::Wanted;
-use crate::failover::{CELLULAR_SET, WIRED_SET, plan::Found};
+use crate::failover::{WIRED_SET, plan::Found, show};
 use crate::provider::route53::health::HealthCheck;
 use crate::provider::route53::xml::RecordSet;
 use crate::socket;
@@ -68,7 +68,7 @@ impl State {
     /// In a line.
     pub fn verdict(&self) -> String {
         if self.plan.changes() > 0 {
-            return format!("{} changes are to be made: failberry dns plan", self.plan.changes());
+            return format!("to be mended, {}: failberry dns plan", show::changes(self.plan.changes()));
         }
         if let Some(why) = self.plan.blocked.first() {
             return why.clone();
@@ -105,9 +105,8 @@ pub fn look(
     let found = Found { sets: remote.sets(&wanted.name)?, checks: checks.to_vec() };
     let plan = plan(wanted, &found);
     let kind = wanted.family.record();
-    let ours = [WIRED_SET, CELLULAR_SET].map(Some);
     let sets: Vec<RecordSet> = found.sets.into_iter().filter(|set| set.kind == kind).collect();
-    let first = sets.iter().find(|set| set.identifier.as_deref() == ours[0]);
+    let first = sets.iter().find(|set| set.identifier.as_deref() == Some(WIRED_SET));
     let check = first.and_then(|set| set.health_check.clone());
     let health = check.filter(|id| checks.iter().any(|check| check.id == *id)).map(|id| health(remote, id));
     let answers = resolvers

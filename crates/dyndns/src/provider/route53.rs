@@ -9,6 +9,7 @@ pub mod xml;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failover::WIRED_SET;
 use crate::sigv4::{Signed, Signer, query};
 use crate::talk::{Answer, Http, IN_TROUBLE, Order, Request, SOON, Step, Verdict, WORDS, quote};
 use health::{HealthCheck, HealthConfig};
@@ -234,7 +235,9 @@ impl Talk {
             let why = format!("the record set has a {part}, which this program would lose; remove it");
             return Step::Done(Verdict::stop("foreign", why));
         }
-        let check = set.health_check.clone().filter(|_| self.account.failover);
+        // The check is of the wired line, whatever somebody hung it on.
+        let follows = self.account.failover && set.identifier.as_deref() == Some(WIRED_SET);
+        let check = set.health_check.clone().filter(|_| follows);
         let same = [&value[..]];
         if set.values.iter().map(String::as_str).eq(same) {
             return self.look_at_check(check, Verdict::Same { address: self.order.address });
@@ -341,7 +344,7 @@ pub fn refusal(answer: &Answer) -> Option<Verdict> {
         "NoSuchHealthCheck" => Verdict::stop(code, "the health check is gone; run failberry dns apply"),
         "HealthCheckVersionMismatch" => Verdict::later("somebody else just changed the health check", SOON),
         "NoSuchHostedZone" | "InvalidInput" | "InvalidChangeBatch" => {
-            Verdict::stop(code, format!("the service refuses the change ({words}); check zone and name"))
+            Verdict::stop(code, format!("the service refuses this ({words}); check zone and name"))
         }
         _ => answer.trouble().unwrap_or_else(|| {
             Verdict::later(format!("http status {} {code} ({words})", answer.status), answer.wait(IN_TROUBLE))
