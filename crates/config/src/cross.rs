@@ -60,7 +60,8 @@ fn accounts(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
             let hint = format!("accounts are: {}; define it in accounts", or_none(&known));
             found.push(dangling(file, "dyndns", "names", at, cause, hint));
         }
-        let of = dyndns.accounts.iter().map(|a| a.expose()).find(|account| account.name == name.account);
+        let of =
+            dyndns.accounts.iter().map(crate::Secret::expose).find(|account| account.name == name.account);
         if name.failover && of.is_some_and(|account| account.protocol != "route53") {
             let cause = format!("failover=yes, but {} is no account of Route 53", name.account);
             let hint =

@@ -143,6 +143,7 @@ struct Failing {
 
 /// One record.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts; the state is the phase")]
 pub struct Machine {
     memory: Memory,
     /// Whether the DNS shows what the provider has; failover records and proxies answer otherwise.

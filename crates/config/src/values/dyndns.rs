@@ -104,6 +104,7 @@ pub enum DnsLink {
 
 /// A name that follows the address of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of the owner's, by itself")]
 pub struct DynamicName {
     /// The name.
     pub name: String,

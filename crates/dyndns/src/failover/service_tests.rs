@@ -40,7 +40,7 @@ fn with<T>(script: &Script, work: impl FnOnce(&mut Remote<'_>) -> T) -> T {
 }
 
 fn page(names: &[(&str, &str)], next: Option<(&str, &str)>) -> String {
-    let sets: String = names
+    let sets: Vec<String> = names
         .iter()
         .map(|(name, id)| {
             format!(
@@ -50,6 +50,7 @@ fn page(names: &[(&str, &str)], next: Option<(&str, &str)>) -> String {
             )
         })
         .collect();
+    let sets = sets.concat();
     let tail = next.map_or_else(
         || "<IsTruncated>false</IsTruncated>".to_owned(),
         |(name, id)| {
