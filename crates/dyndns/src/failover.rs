@@ -12,6 +12,7 @@
 pub mod apply;
 pub mod cli;
 pub mod plan;
+mod run;
 pub mod service;
 pub mod show;
 pub mod status;

@@ -5,6 +5,8 @@
 //! checks, versions of checks, addresses no checker reaches. It knows no `lastfailurereason`, has no pages
 //! for health checks, and checks no signature.
 
+mod support;
+
 use std::fs;
 use std::net::UdpSocket;
 use std::path::PathBuf;
@@ -17,8 +19,9 @@ use dyndns::provider::route53::health::{HealthCheck, HealthChecks};
 use dyndns::provider::route53::xml::{RecordSet, RecordSets};
 use dyndns::settings::settings;
 use dyndns::talk::{Answer, Http, Order, Verdict};
-use serde_json::Value;
-use sysio::Root;
+use serde_json::{Value, json};
+use support::{Server, say};
+use sysio::{Root, clock};
 
 /// A Python program starts in seconds, beside other work in more.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,7 +80,7 @@ impl World {
             std::thread::sleep(Duration::from_millis(100));
         };
         let (_, rest) = made.split_once("<Id>/hostedzone/").expect(&made);
-        world.zone = rest.split('<').next().unwrap().to_owned();
+        rest.split('<').next().unwrap().clone_into(&mut world.zone);
         world.configure(&format!("{NAME} {name}"));
         fs::create_dir_all(world.path("run/failberry/requests/dyndns")).unwrap();
         world
@@ -132,10 +135,6 @@ impl World {
         found.next().unwrap_or_else(|| panic!("no set {identifier}"))
     }
 
-    fn checks(&self) -> Vec<HealthCheck> {
-        HealthChecks::parse(&ask("GET", "/healthcheck", "").unwrap().body).unwrap().checks
-    }
-
     /// Somebody at the console.
     fn by_hand(&self, action: &str, set: &str) {
         let body = format!(
@@ -145,6 +144,10 @@ impl World {
         let answer = ask("POST", &format!("/hostedzone/{}/rrset", self.zone), &body).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+}
+
+fn checks() -> Vec<HealthCheck> {
+    HealthChecks::parse(&ask("GET", "/healthcheck", "").unwrap().body).unwrap().checks
 }
 
 fn record(name: &str, role: &str, value: &str, tail: &str) -> String {
@@ -163,32 +166,32 @@ fn applied_twice_gives_no_second_change_and_others_records_stay() {
     in_a_namespace(|| {
         let mut world = World::new("account=aws failover=yes family=both");
         world.by_hand("CREATE", &record("www.example.org", "", "192.0.2.80", ""));
-        let theirs = format!(
+        let by_hand = format!(
             "<CreateHealthCheckRequest xmlns=\"{XMLNS}\"><CallerReference>by-hand</CallerReference><HealthCheckConfig>\
              <IPAddress>192.0.2.80</IPAddress><Port>80</Port><Type>HTTP</Type></HealthCheckConfig></CreateHealthCheckRequest>"
         );
-        assert_eq!(ask("POST", "/healthcheck", &theirs).unwrap().status, 201);
-        let (sets, checks) = (world.sets(), world.checks());
+        assert_eq!(ask("POST", "/healthcheck", &by_hand).unwrap().status, 201);
+        let (sets, theirs) = (world.sets(), checks());
         let addresses =
             format!("--wired {WIRED} --cellular {CELLULAR} --wired 2001:db8:1::5 --cellular 2001:db8:2::7");
         let (code, said) = world.dns(&format!("plan {addresses}"));
         assert_eq!(code, cli::CHANGES);
         assert!(said.contains("+ health check of http://203.0.113.5:9000/health/wired"), "{said}");
         assert!(said.contains("+ record set failberry-wired (PRIMARY): 2001:db8:1::5, ttl 60 s"), "{said}");
-        assert_eq!((world.sets(), world.checks()), (sets.clone(), checks.clone()), "a plan changes nothing");
+        assert_eq!((world.sets(), checks()), (sets.clone(), theirs.clone()), "a plan changes nothing");
         assert_eq!(world.dns(&format!("apply {addresses}")).0, cli::USAGE, "no terminal and no --yes");
         assert_eq!(world.sets(), sets);
         let (code, said) = world.dns(&format!("apply --yes --wait {addresses}"));
         assert!(code == cli::OK && said.contains("6 changes made"), "{said}");
         assert!(world.path("run/failberry/requests/dyndns/retry").exists());
-        let (made, made_checks) = (world.sets(), world.checks());
-        assert_eq!((made.len(), made_checks.len()), (sets.len() + 4, checks.len() + 2));
+        let (made, made_checks) = (world.sets(), checks());
+        assert_eq!((made.len(), made_checks.len()), (sets.len() + 4, theirs.len() + 2));
         for verb in ["plan", "apply --yes", "plan"] {
             let (code, said) = world.dns(&format!("{verb} {addresses}"));
             assert!(code == cli::OK && said.contains("nothing to do"), "{said}");
-            assert_eq!((world.sets(), world.checks()), (made.clone(), made_checks.clone()));
+            assert_eq!((world.sets(), checks()), (made.clone(), made_checks.clone()));
         }
-        assert!(sets.iter().all(|set| made.contains(set)) && checks.iter().all(|c| made_checks.contains(c)));
+        assert!(sets.iter().all(|set| made.contains(set)) && theirs.iter().all(|c| made_checks.contains(c)));
         let (code, json) = world.dns(&format!("plan --json {addresses}"));
         let json: Value = serde_json::from_str(&json).unwrap();
         assert_eq!((code, &json["changes"], &json["names"][1]["type"]), (cli::OK, &0.into(), &"AAAA".into()));
@@ -201,7 +204,7 @@ fn what_somebody_changed_or_deleted_is_mended() {
     in_a_namespace(|| {
         let mut world = World::new("account=aws failover=yes");
         assert_eq!(world.at_a_desk("apply --yes").0, cli::OK);
-        let (primary, check) = (world.set(WIRED_SET), world.checks().remove(0));
+        let (primary, check) = (world.set(WIRED_SET), checks().remove(0));
         let role = format!("<SetIdentifier>{WIRED_SET}</SetIdentifier><Failover>PRIMARY</Failover>");
         world.by_hand("UPSERT", &record(NAME, &role, "192.0.2.99", ""));
         let (code, said) = world.at_a_desk("plan");
@@ -216,13 +219,13 @@ fn what_somebody_changed_or_deleted_is_mended() {
         assert_eq!(ask("POST", &format!("/healthcheck/{}", check.id), other).unwrap().status, 200);
         let (_, said) = world.at_a_desk("apply --yes");
         assert!(said.contains("port 80 → 9000, disabled yes → no"), "{said}");
-        assert_eq!(world.checks(), [check.clone()]);
+        assert_eq!(checks(), std::slice::from_ref(&check));
         assert!(ask("DELETE", &format!("/healthcheck/{}", check.id), "").unwrap().status < 300);
         assert_eq!(world.at_a_desk("status").0, cli::FAILED);
         let (_, said) = world.at_a_desk("apply --yes");
         assert!(said.contains("2 changes made"), "{said}");
-        assert_eq!(world.checks()[0].config, check.config);
-        assert_eq!(world.set(WIRED_SET).health_check, Some(world.checks()[0].id.clone()));
+        assert_eq!(checks()[0].config, check.config);
+        assert_eq!(world.set(WIRED_SET).health_check, Some(checks()[0].id.clone()));
         assert_eq!(world.at_a_desk("plan").0, cli::OK);
     });
 }
@@ -242,10 +245,10 @@ fn a_simple_record_gives_way_and_anothers_failover_does_not() {
         world.configure("club.example.org account=aws failover=yes");
         let role = "<SetIdentifier>by-hand</SetIdentifier><Failover>PRIMARY</Failover>";
         world.by_hand("CREATE", &record("club.example.org", role, "192.0.2.1", ""));
-        let before = (world.sets(), world.checks());
+        let before = (world.sets(), checks());
         let (code, said) = world.at_a_desk("apply --yes");
         assert!(code == cli::FAILED && said.contains("! another record set, by-hand, is PRIMARY"), "{said}");
-        assert_eq!((world.sets(), world.checks()), before);
+        assert_eq!((world.sets(), checks()), before);
         // A line nobody reaches.
         world.configure("third.example.org account=aws failover=yes");
         let (code, said) = world.dns(&format!("apply --yes --wired {WIRED} --cellular 100.64.3.4"));
@@ -281,12 +284,122 @@ fn afterwards_each_set_follows_its_line_and_the_health_check_the_wired_one() {
         assert_eq!(tell(1, "198.51.100.99"), changed("198.51.100.99"));
         assert_eq!(world.set(WIRED_SET).values, ["203.0.113.77"]);
         assert_eq!(world.set(CELLULAR_SET).values, ["198.51.100.99"]);
-        let checks = world.checks();
-        assert_eq!((checks.len(), checks[0].config.address), (1, Some("203.0.113.77".parse().unwrap())));
-        assert_eq!(world.set(WIRED_SET).health_check, Some(checks[0].id.clone()));
+        let found = checks();
+        assert_eq!((found.len(), found[0].config.address), (1, Some("203.0.113.77".parse().unwrap())));
+        assert_eq!(world.set(WIRED_SET).health_check, Some(found[0].id.clone()));
         let now = "plan --wired 203.0.113.77 --cellular 198.51.100.99";
         assert_eq!(world.dns(now).0, cli::OK);
     });
+}
+
+const BOOT: &str = "boot-of-the-test";
+
+impl World {
+    /// A daemon's snapshot, ahead of the clock, so that it does not grow stale while a test waits.
+    fn says(&self, daemon: &str, own: &Value) {
+        fs::create_dir_all(self.path("proc/sys/kernel/random")).unwrap();
+        fs::write(self.path("proc/sys/kernel/random/boot_id"), BOOT).unwrap();
+        let mut snapshot = json!({
+            "schema": 1, "daemon": daemon, "version": "0", "boot_id": BOOT, "wall": null, "state": "online",
+            "monotonic_ms": clock::now().as_millis() + 600_000, "since_ms": 1, "conditions": [],
+        });
+        snapshot.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let path = self.path("run/failberry").join(format!("{daemon}.json"));
+        sysio::file::write_atomic(&path, snapshot.to_string().as_bytes(), 0o644).unwrap();
+    }
+
+    fn lines(&self, wired: &str, cellular: &str) {
+        let link = |name: &str, address: &str| json!({"name": name, "interface": "lo", "usable": true, "addresses": [address]});
+        self.says(
+            "uplink",
+            &json!({"active": "wired", "links": [link("wired", wired), link("cellular", cellular)]}),
+        );
+    }
+}
+
+#[test]
+fn on_the_appliance_the_addresses_are_those_the_daemons_know() {
+    in_a_namespace(|| {
+        let mut world = World::new("account=aws failover=yes");
+        let asked = Server::new("127.0.0.1:0", None, |_, stream| say(stream, 200, "203.0.113.55\n"));
+        let text = fs::read_to_string(world.path("dyndns.toml")).unwrap();
+        let ask = format!("ask = \"http://{}/\"\n", asked.address);
+        fs::write(world.path("dyndns.toml"), text + &ask).unwrap();
+        world.lines("192.168.1.5", CELLULAR);
+        // Nobody has asked yet, so the command does.
+        let (code, said) = world.dns("plan");
+        assert!(code == cli::CHANGES && said.contains("(PRIMARY): 203.0.113.55"), "{said}");
+        assert!(said.contains("(SECONDARY): 198.51.100.7"), "{said}");
+        let [heard] = &asked.heard()[..] else { panic!("asked once") };
+        assert!(heard.text.starts_with("GET / ") && heard.from.ip().is_loopback(), "{heard:?}");
+        world.says("dyndns", &json!({"outside": {"wired": WIRED}}));
+        let (_, said) = world.dns("plan");
+        assert!(said.contains("(PRIMARY): 203.0.113.5,") && asked.heard().len() == 1, "{said}");
+        let (_, said) = world.dns("plan --wired 203.0.113.99");
+        assert!(said.contains("(PRIMARY): 203.0.113.99"), "{said}");
+    });
+}
+
+#[test]
+fn the_daemon_waits_for_the_records_goes_on_once_they_are_made_and_keeps_all_three_addresses() {
+    in_a_namespace(|| {
+        let mut world = World::new("account=aws failover=yes");
+        for folder in ["data/failberry/dyndns", "etc"] {
+            fs::create_dir_all(world.path(folder)).unwrap();
+        }
+        world.lines(WIRED, CELLULAR);
+        let daemon = Command::new(env!("CARGO_BIN_EXE_dyndns"))
+            .args(["--root".as_ref(), world.dir.path().as_os_str()])
+            .args(["--config".as_ref(), world.path("dyndns.toml").as_os_str()])
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(world.path("daemon.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let _daemon = Daemon(daemon);
+        let states = |world: &World, state: &str| {
+            let text = fs::read_to_string(world.path("run/failberry/dyndns.json")).unwrap_or_default();
+            let snapshot: Value = serde_json::from_str(&text).unwrap_or_default();
+            let all = snapshot["records"].as_array().cloned().unwrap_or_default();
+            all.len() == 2 && all.iter().all(|record| record["state"] == state)
+        };
+        let wait = |world: &World, what: &str, is: &dyn Fn(&World) -> bool| {
+            let begin = Instant::now();
+            while !is(world) {
+                let log = fs::read_to_string(world.path("daemon.log")).unwrap_or_default();
+                assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}\n{log}");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            begin.elapsed()
+        };
+        wait(&world, "both sets are missing", &|world| states(world, "retrying"));
+        let (code, said) = world.dns("apply --yes");
+        assert!(code == cli::OK && said.contains("3 changes made"), "{said}");
+        // Its own backoff is half a minute at least: the command has woken it.
+        let woken = wait(&world, "both sets are told", &|world| states(world, "current"));
+        assert!(woken < Duration::from_secs(20), "{woken:?}");
+        world.lines("203.0.113.200", "198.51.100.201");
+        let moved = |world: &World| {
+            let check = checks()[0].config.address.map(|address| address.to_string());
+            (world.set(WIRED_SET).values, world.set(CELLULAR_SET).values, check)
+                == (vec!["203.0.113.200".into()], vec!["198.51.100.201".into()], Some("203.0.113.200".into()))
+        };
+        println!("followed after {:?}", wait(&world, "all three addresses follow", &moved));
+        let log = fs::read_to_string(world.path("daemon.log")).unwrap();
+        assert!(!log.contains(SECRET), "{log}");
+    });
+}
+
+/// Ends with the test.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A resolver that says `answer` to everything.

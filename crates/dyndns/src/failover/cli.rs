@@ -1,26 +1,17 @@
 //! The command `failberry dns`, which is this program with the word `dns`: it alone has TLS.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{BufRead as _, IsTerminal as _, Write};
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use lexopt::{Arg, ValueExt as _};
-use serde_json::{Value, json};
-use sysio::{Root, clock, file};
+use sysio::Root;
 
-use super::plan::{Found, Plan, plan};
-use super::service::{Remote, Service, ServiceError};
-use super::wanted::{Sources, Wanted, wanted};
-use super::{apply, show, status};
-use crate::deliver::{self, Heard, Job};
-use crate::lines::Lines;
-use crate::provider::route53;
-use crate::provider::route53::health::HealthCheck;
+use super::run;
+use super::wanted::wanted;
+use crate::NAME;
 use crate::settings::{Settings, settings};
-use crate::{NAME, daemon};
 
 /// The word that makes this binary the command.
 pub const WORD: &str = "dns";
@@ -38,12 +29,6 @@ pub const NO_PERMISSION: u8 = 77;
 /// `EX_CONFIG`.
 pub const CONFIG: u8 = 78;
 
-/// So long it is waited for Route 53's name servers (`--wait`); they take up to a minute.
-const SYNC: Duration = Duration::from_secs(120);
-const SYNC_POLL: Duration = Duration::from_secs(5);
-/// So many resolvers are asked.
-const MOST_RESOLVERS: usize = 3;
-
 const HELP: &str = "\
 usage: failberry dns plan|apply|status [OPTION]…
 
@@ -60,24 +45,26 @@ usage: failberry dns plan|apply|status [OPTION]…
   --config FILE       another configuration
 ";
 
+/// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
+pub(super) enum Verb {
     Plan,
     Apply,
     Status,
 }
 
+/// How.
 #[derive(Debug)]
-struct Options {
-    verb: Verb,
-    json: bool,
-    yes: bool,
-    wait: bool,
-    wired: Vec<IpAddr>,
-    cellular: Vec<IpAddr>,
-    resolvers: Vec<IpAddr>,
-    config: PathBuf,
-    root: Root,
+pub(super) struct Options {
+    pub(super) verb: Verb,
+    pub(super) json: bool,
+    pub(super) yes: bool,
+    pub(super) wait: bool,
+    pub(super) wired: Vec<IpAddr>,
+    pub(super) cellular: Vec<IpAddr>,
+    pub(super) resolvers: Vec<IpAddr>,
+    pub(super) config: PathBuf,
+    pub(super) root: Root,
 }
 
 /// Does what the words after [`WORD`] say, and says how it ended.
@@ -97,15 +84,14 @@ pub fn main(words: &[OsString], out: &mut dyn Write) -> u8 {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    let sources = sources(&options, &settings);
-    let wanted = wanted(&settings, &sources);
+    let wanted = wanted(&settings, &run::sources(&options, &settings));
     if wanted.is_empty() && !options.json {
         say(out, "no name in [dyndns] has failover=yes: nothing to set up\n");
         return OK;
     }
     let done = match options.verb {
-        Verb::Status => show_status(&options, &wanted, out),
-        Verb::Plan | Verb::Apply => plan_and_apply(&options, &wanted, out),
+        Verb::Status => run::status(&options, &wanted, out),
+        Verb::Plan | Verb::Apply => run::plan_and_apply(&options, &wanted, out),
     };
     done.unwrap_or_else(|error| {
         eprintln!("failberry: dns: {error}");
@@ -173,196 +159,8 @@ fn load(path: &Path) -> Result<Settings, u8> {
     }
 }
 
-/// Addresses a person gave, those `uplink` and `dyndns` know, and that of the router if nobody knows it.
-fn sources(options: &Options, settings: &Settings) -> Sources {
-    let fresh = |daemon: &str| {
-        let boot_id = snapshot::boot_id(&options.root).ok()?;
-        snapshot::read(&options.root, daemon, &boot_id, clock::now()).fresh().cloned()
-    };
-    let outside = fresh(NAME).and_then(|document| {
-        let fields = document.fields.get("outside")?.clone();
-        serde_json::from_value::<BTreeMap<String, IpAddr>>(fields).ok()
-    });
-    let mut sources = Sources {
-        wired: options.wired.clone(),
-        cellular: options.cellular.clone(),
-        lines: fresh("uplink").map(|document| Lines::read(&document)),
-        outside: outside.unwrap_or_default(),
-    };
-    let way = sources.unasked().and_then(|name| Some((name, sources.lines.as_ref()?.way(name)?)));
-    if let Some((name, way)) = way {
-        let job = Job::Ask { url: settings.ask.clone(), way };
-        if let Heard::Found { addresses } = deliver::run(&job, &options.root) {
-            sources.outside.extend(addresses.first().map(|address| (name.to_owned(), *address)));
-        }
-    }
-    sources
-}
-
-/// Health checks by account, asked for once each.
-type Checks = BTreeMap<String, Vec<HealthCheck>>;
-
-fn remote<'a>(wanted: &Wanted, ask: &'a super::service::Ask<'a>) -> Remote<'a> {
-    Remote { account: wanted.account.clone(), ask, unix: deliver::unix, pause: std::thread::sleep }
-}
-
-fn checks_of(remote: &mut Remote<'_>, known: &mut Checks) -> Result<Vec<HealthCheck>, ServiceError> {
-    if !remote.account.has_zone() {
-        return Err(ServiceError::Refused {
-            operation: "list the record sets of the name",
-            code: String::new(),
-            why: "zone= is no hosted zone's id, which is letters and digits, such as Z0123".to_owned(),
-        });
-    }
-    let route53::Account { url, key_id, .. } = &remote.account;
-    let key = format!("{url} {key_id}");
-    if let Some(checks) = known.get(&key) {
-        return Ok(checks.clone());
-    }
-    let checks = remote.checks()?;
-    known.insert(key, checks.clone());
-    Ok(checks)
-}
-
-fn plan_and_apply(options: &Options, all: &[Wanted], out: &mut dyn Write) -> Result<u8, ServiceError> {
-    let own = deliver::own_roots(&options.root);
-    let ask = |http: &crate::talk::Http| crate::web::ask(http, None, None, own.as_deref());
-    let mut checks = Checks::new();
-    let mut plans: Vec<(&Wanted, Plan)> = Vec::new();
-    for wanted in all {
-        let mut remote = remote(wanted, &ask);
-        let checks = checks_of(&mut remote, &mut checks)?;
-        plans.push((wanted, plan(wanted, &Found { sets: remote.sets(&wanted.name)?, checks })));
-    }
-    let changes: usize = plans.iter().map(|(_, plan)| plan.changes()).sum();
-    let blocked = plans.iter().any(|(_, plan)| !plan.blocked.is_empty());
-    let names: Vec<Value> = plans.iter().map(|(wanted, plan)| show::value(wanted, plan)).collect();
-    if !options.json {
-        for (wanted, plan) in &plans {
-            say(out, &show::text(wanted, plan));
-        }
-    }
-    let trouble = if blocked { FAILED } else { OK };
-    if options.verb == Verb::Plan {
-        let summary = match (changes, blocked) {
-            (0, false) => "nothing to do\n".to_owned(),
-            (0, true) => "nothing that could be done; see the lines with !\n".to_owned(),
-            _ => format!("{}; failberry dns apply makes them\n", show::changes(changes)),
-        };
-        say(out, &if options.json { line(&json!({"changes": changes, "names": names})) } else { summary });
-        return Ok(if changes > 0 { CHANGES } else { trouble });
-    }
-    if changes > 0 && !options.yes && !confirmed(changes, out) {
-        return Ok(USAGE);
-    }
-    for (wanted, plan) in plans.iter().filter(|(_, plan)| plan.changes() > 0) {
-        let mut remote = remote(wanted, &ask);
-        let accepted = apply::apply(plan, &mut remote)?;
-        if let Some(accepted) = accepted.filter(|accepted| options.wait && !accepted.synced) {
-            wait(&remote, &accepted.id)?;
-        }
-    }
-    if changes > 0 {
-        wake(&options.root);
-    }
-    let summary =
-        if changes > 0 { format!("{changes} changes made\n") } else { "nothing to do\n".to_owned() };
-    say(out, &if options.json { line(&json!({"changed": changes, "names": names})) } else { summary });
-    Ok(trouble)
-}
-
-fn show_status(options: &Options, all: &[Wanted], out: &mut dyn Write) -> Result<u8, ServiceError> {
-    let own = deliver::own_roots(&options.root);
-    let ask = |http: &crate::talk::Http| crate::web::ask(http, None, None, own.as_deref());
-    let resolvers = resolvers(options);
-    let mut checks = Checks::new();
-    let (mut names, mut fits) = (Vec::new(), true);
-    for wanted in all {
-        let mut remote = remote(wanted, &ask);
-        let checks = checks_of(&mut remote, &mut checks)?;
-        let state = status::look(wanted, &mut remote, &checks, &resolvers)?;
-        fits &= state.fits();
-        if options.json {
-            names.push(show::state_value(wanted, &state));
-        } else {
-            say(out, &show::state_text(wanted, &state));
-        }
-    }
-    if options.json {
-        say(out, &line(&json!({"fits": fits, "names": names})));
-    }
-    Ok(if fits { OK } else { FAILED })
-}
-
-/// Those a person named; else those `uplink` probes, one an operator; else this system's.
-fn resolvers(options: &Options) -> Vec<IpAddr> {
-    if !options.resolvers.is_empty() {
-        return options.resolvers.clone();
-    }
-    let probed = || {
-        let boot_id = snapshot::boot_id(&options.root).ok()?;
-        let verdict = snapshot::read(&options.root, "uplink", &boot_id, clock::now());
-        let links = verdict.fresh()?.fields.get("links")?.clone();
-        let targets =
-            links.as_array()?.iter().flat_map(|link| link["targets"].as_array().into_iter().flatten());
-        let mut by_operator: BTreeMap<String, IpAddr> = BTreeMap::new();
-        for target in targets.filter(|target| target["kind"] == "dns") {
-            let address: Option<IpAddr> = target["address"].as_str().and_then(|text| text.parse().ok());
-            // A box without IPv6 asks by IPv4.
-            if let Some(address) = address.filter(IpAddr::is_ipv4) {
-                by_operator.entry(target["operator"].to_string()).or_insert(address);
-            }
-        }
-        Some(by_operator.into_values().take(MOST_RESOLVERS).collect::<Vec<_>>())
-    };
-    probed().filter(|found| !found.is_empty()).unwrap_or_else(|| {
-        let text = file::read_bounded(&options.root.path("/etc/resolv.conf"), deliver::LARGEST_RESOLV_CONF);
-        let text = text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
-        let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
-        servers.take(MOST_RESOLVERS).collect()
-    })
-}
-
-fn confirmed(changes: usize, out: &mut dyn Write) -> bool {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        eprintln!("failberry: dns apply: standard input is no terminal; say --yes");
-        return false;
-    }
-    say(out, &format!("make {}? [y/N] ", show::changes(changes)));
-    let mut answer = String::new();
-    let read = input.lock().read_line(&mut answer);
-    let yes = read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
-    if !yes {
-        eprintln!("failberry: dns apply: nothing was changed");
-    }
-    yes
-}
-
-fn wait(remote: &Remote<'_>, id: &str) -> Result<(), ServiceError> {
-    let end = Instant::now() + SYNC;
-    while Instant::now() < end {
-        if remote.is_synced(id)? {
-            return Ok(());
-        }
-        std::thread::sleep(SYNC_POLL);
-    }
-    eprintln!("failberry: dns apply: after {} s not all name servers of Route 53 have it", SYNC.as_secs());
-    Ok(())
-}
-
-/// The daemon may have been waiting for these sets, or been told to stop; where there is none, all is well.
-fn wake(root: &Root) {
-    let request = root.path(format!("/run/failberry/requests/{NAME}/{}", daemon::RETRY));
-    let _ = file::write_atomic(&request, b"", 0o644);
-}
-
-fn line(value: &Value) -> String {
-    format!("{value}\n")
-}
-
 /// Who closed standard output wants to read no more.
-fn say(out: &mut dyn Write, text: &str) {
+pub(super) fn say(out: &mut dyn Write, text: &str) {
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
 }

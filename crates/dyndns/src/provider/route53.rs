@@ -7,6 +7,8 @@
 pub mod health;
 pub mod xml;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::failover::WIRED_SET;
@@ -250,10 +252,9 @@ impl Talk {
     /// Of our own sets it is known that somebody will make them; that stops nothing.
     fn no_set(&self, wanted: &str) -> Verdict {
         if self.account.failover {
-            return Verdict::later(
-                format!("there is no record set {wanted} yet; run failberry dns apply"),
-                SOON,
-            );
+            // Nobody asked us to wait: once they are there it may be tried at once.
+            let why = format!("there is no record set {wanted} yet; run failberry dns apply");
+            return Verdict::later(why, Duration::ZERO);
         }
         let why = format!("no record set {wanted} of this name; set up failover first, or check set=");
         Verdict::stop("set", why)
