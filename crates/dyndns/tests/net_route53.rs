@@ -8,6 +8,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -176,7 +177,12 @@ fn applied_twice_gives_no_second_change_and_others_records_stay() {
             format!("--wired {WIRED} --cellular {CELLULAR} --wired 2001:db8:1::5 --cellular 2001:db8:2::7");
         let (code, said) = world.dns(&format!("plan {addresses}"));
         assert_eq!(code, cli::CHANGES);
-        assert!(said.contains("+ health check of http://203.0.113.5:9000/health/wired"), "{said}");
+        assert!(
+            said.contains(
+                "+ health check of http://203.0.113.5:9000/health/wired, every 30 s by each checker"
+            ),
+            "{said}"
+        );
         assert!(said.contains("+ record set failberry-wired (PRIMARY): 2001:db8:1::5, ttl 60 s"), "{said}");
         assert_eq!((world.sets(), checks()), (sets.clone(), theirs.clone()), "a plan changes nothing");
         assert_eq!(world.dns(&format!("apply {addresses}")).0, cli::USAGE, "no terminal and no --yes");
@@ -400,6 +406,38 @@ impl Drop for Daemon {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked_and_only_yes_means_yes() {
+    in_a_namespace(|| {
+        let world = World::new("account=aws failover=yes");
+        let answer = |typed: &str| {
+            let command = format!(
+                "{} dns apply --wired {WIRED} --cellular {CELLULAR} --config {}",
+                env!("CARGO_BIN_EXE_dyndns"),
+                world.path("dyndns.toml").display()
+            );
+            // It gives the command a terminal, types what it reads, and ends with its exit code.
+            let mut script = Command::new("script")
+                .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            script.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+            let output = script.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            println!("{said}");
+            assert!(said.contains("make 3 changes? [y/N]"), "{said}");
+            output.status.code()
+        };
+        assert_eq!(answer("\n"), Some(cli::FAILED.into()));
+        assert_eq!(answer("what?\n"), Some(cli::FAILED.into()));
+        assert!(checks().is_empty() && world.sets().len() == 2, "NS and SOA alone");
+        assert_eq!(answer("y\n"), Some(cli::OK.into()));
+        assert_eq!((checks().len(), world.sets().len()), (1, 4));
+    });
 }
 
 /// A resolver that says `answer` to everything.

@@ -116,8 +116,10 @@ pub(super) fn plan_and_apply(
         summary(options, out, "changed", 0, &plans, "nothing to do");
         return Ok(trouble);
     }
-    if !options.yes && !confirmed(changes, out) {
-        return Ok(USAGE);
+    if !options.yes
+        && let Err(code) = confirm(changes, out)
+    {
+        return Ok(code);
     }
     for (wanted, plan) in plans.iter().filter(|(_, plan)| plan.changes() > 0) {
         make(options, plan, &mut remote(wanted, &ask))?;
@@ -207,20 +209,21 @@ fn resolvers(options: &Options) -> Vec<IpAddr> {
     })
 }
 
-fn confirmed(changes: usize, out: &mut dyn Write) -> bool {
+/// Whether a person says yes; else the exit code.
+fn confirm(changes: usize, out: &mut dyn Write) -> Result<(), u8> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         eprintln!("failberry: dns apply: standard input is no terminal; say --yes");
-        return false;
+        return Err(USAGE);
     }
     say(out, &format!("make {}? [y/N] ", show::changes(changes)));
     let mut answer = String::new();
     let read = input.lock().read_line(&mut answer);
-    let yes = read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
-    if !yes {
-        eprintln!("failberry: dns apply: nothing was changed");
+    if read.is_ok() && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        return Ok(());
     }
-    yes
+    eprintln!("failberry: dns apply: nothing was changed");
+    Err(FAILED)
 }
 
 fn wait(remote: &Remote<'_>, id: &str) -> Result<(), ServiceError> {

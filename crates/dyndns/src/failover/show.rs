@@ -15,10 +15,8 @@ pub fn text(wanted: &Wanted, plan: &Plan) -> String {
     let mut lines = Vec::new();
     match &plan.check {
         Some(CheckStep::Create { config, .. }) => {
-            lines.push(format!(
-                "  + health check of {}, every 30 s from all over the world",
-                endpoint(config)
-            ));
+            let every = config.interval.unwrap_or_default();
+            lines.push(format!("  + health check of {}, every {every} s by each checker", endpoint(config)));
         }
         Some(CheckStep::Update { id, differences, .. }) => {
             lines.push(format!("  ~ health check {id}: {}", listed(differences)));
