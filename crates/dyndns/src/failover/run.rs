@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _, Write};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sysio::{Root, clock, file};
 
 use super::cli::{CHANGES, FAILED, OK, Options, USAGE, Verb, say};
 use super::plan::{Found, Plan, plan};
-use super::service::{Remote, Service, ServiceError};
+use super::service::{Remote, SYNC, Service, ServiceError};
 use super::wanted::{Sources, Wanted};
 use super::{apply, show};
 use crate::deliver::{self, Heard, Job};
@@ -20,9 +19,6 @@ use crate::provider::route53::health::HealthCheck;
 use crate::settings::Settings;
 use crate::{NAME, daemon};
 
-/// So long it is waited for Route 53's name servers (`--wait`); they take up to a minute.
-const SYNC: Duration = Duration::from_secs(120);
-const SYNC_POLL: Duration = Duration::from_secs(5);
 /// So many resolvers are asked.
 const MOST_RESOLVERS: usize = 3;
 
@@ -131,10 +127,12 @@ pub(super) fn plan_and_apply(
 
 fn make(options: &Options, plan: &Plan, remote: &mut Remote<'_>) -> Result<(), ServiceError> {
     let accepted = apply::apply(plan, remote)?;
-    match accepted.filter(|accepted| options.wait && !accepted.synced) {
-        Some(accepted) => wait(remote, &accepted.id),
-        None => Ok(()),
+    let Some(accepted) = accepted.filter(|accepted| options.wait && !accepted.synced) else { return Ok(()) };
+    if !remote.await_sync(&accepted.id)? {
+        let seconds = SYNC.as_secs();
+        eprintln!("failberry: dns apply: after {seconds} s not all name servers of Route 53 have it yet");
     }
+    Ok(())
 }
 
 fn summary(
@@ -224,18 +222,6 @@ fn confirm(changes: usize, out: &mut dyn Write) -> Result<(), u8> {
     }
     eprintln!("failberry: dns apply: nothing was changed");
     Err(FAILED)
-}
-
-fn wait(remote: &Remote<'_>, id: &str) -> Result<(), ServiceError> {
-    let end = Instant::now() + SYNC;
-    while Instant::now() < end {
-        if remote.is_synced(id)? {
-            return Ok(());
-        }
-        std::thread::sleep(SYNC_POLL);
-    }
-    eprintln!("failberry: dns apply: after {} s not all name servers of Route 53 have it", SYNC.as_secs());
-    Ok(())
 }
 
 /// The daemon may have been waiting for these sets, or been told to stop; where there is none, all is well.

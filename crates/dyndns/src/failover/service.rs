@@ -19,6 +19,12 @@ const MOST_CHECK_PAGES: usize = 100;
 const PASSING: [&str; 5] =
     ["Throttling", "ThrottlingException", "PriorRequestNotComplete", "ServiceUnavailable", "InternalFailure"];
 
+/// So long it is waited until a change has arrived everywhere, which takes up to a minute (API reference,
+/// `ChangeResourceRecordSets`), ...
+pub const SYNC: Duration = Duration::from_secs(120);
+/// ... and so often it is asked.
+const SYNC_POLL: Duration = Duration::from_secs(5);
+
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
@@ -114,15 +120,21 @@ impl Remote<'_> {
         health::observations(&answer.body).map_err(|error| self.nonsense(WHAT, &error))
     }
 
-    /// Whether all of the service's name servers have the change.
+    /// Waits until all of the service's name servers have a change, [`SYNC`] at most; whether they do.
     ///
     /// # Errors
     /// The same.
-    pub fn is_synced(&self, id: &str) -> Result<bool, ServiceError> {
+    pub fn await_sync(&self, id: &str) -> Result<bool, ServiceError> {
         const WHAT: &str = "ask whether the change has arrived";
-        let answer = self.call(WHAT, |unix| self.account.progress(id, unix))?;
-        let accepted = xml::accepted(&answer.body).ok_or_else(|| self.nonsense(WHAT, &"no change"))?;
-        Ok(accepted.synced)
+        for _ in 0..SYNC.as_secs() / SYNC_POLL.as_secs() {
+            (self.pause)(SYNC_POLL);
+            let answer = self.call(WHAT, |unix| self.account.progress(id, unix))?;
+            let accepted = xml::accepted(&answer.body).ok_or_else(|| self.nonsense(WHAT, &"no change"))?;
+            if accepted.synced {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Asks until there is an answer that is no passing refusal.

@@ -125,3 +125,22 @@ fn a_used_reference_is_no_error_and_a_secret_in_an_answer_is_not_repeated() {
     assert!(!format!("{refused} {refused:?}").contains("sec-ret"), "{refused}");
     assert!(refused.to_string().contains("***"), "{refused}");
 }
+
+#[test]
+fn a_change_is_waited_for_and_not_for_ever() {
+    let how = |status: &str| {
+        format!(
+            "<GetChangeResponse xmlns=\"x\"><ChangeInfo><Id>/change/C1</Id><Status>{status}</Status></ChangeInfo></GetChangeResponse>"
+        )
+    };
+    let (pending, synced) = (how("PENDING"), how("INSYNC"));
+    let script = Script::new(&[(200, &pending), (200, &pending), (200, &synced)]);
+    assert_eq!(with(&script, |remote| remote.await_sync("/change/C1")), Ok(true));
+    assert_eq!(script.asked.borrow()[0], "/2013-04-01/change/C1");
+    let script = Script::new(&vec![(200, &pending[..]); 1000]);
+    assert_eq!(with(&script, |remote| remote.await_sync("/change/C1")), Ok(false));
+    assert_eq!(script.asked.borrow().len() as u64, SYNC.as_secs() / SYNC_POLL.as_secs());
+    let script = Script::new(&[]);
+    assert!(with(&script, |remote| remote.await_sync("/change/../../x")).is_err());
+    assert!(script.asked.borrow().is_empty());
+}

@@ -67,7 +67,8 @@ impl Account {
 
     /// The request for changes, all or none of which happen.
     pub fn change(&self, changes: &[Change], unix: u64) -> Request {
-        self.request("POST", &format!("/hostedzone/{}/rrset", self.zone), &[], xml::changes(changes), unix)
+        // With a slash at its end, unlike the list: so the API's model has it.
+        self.request("POST", &format!("/hostedzone/{}/rrset/", self.zone), &[], xml::changes(changes), unix)
     }
 
     /// The question how far a change is.

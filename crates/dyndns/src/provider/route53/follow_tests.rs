@@ -66,7 +66,7 @@ fn paths(asked: &[(String, String)]) -> Vec<&str> {
 }
 
 const LIST: &str = "GET /2013-04-01/hostedzone/Z1/rrset";
-const WRITE: &str = "POST /2013-04-01/hostedzone/Z1/rrset";
+const WRITE: &str = "POST /2013-04-01/hostedzone/Z1/rrset/";
 const LOOK: &str = "GET /2013-04-01/healthcheck/abc-1";
 const MOVE: &str = "POST /2013-04-01/healthcheck/abc-1";
 
