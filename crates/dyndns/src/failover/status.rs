@@ -60,9 +60,15 @@ impl Health {
 }
 
 impl State {
-    /// Whether everything is set up, and the world is told one of the lines.
+    /// Whether everything is set up, the checkers see the wired line, and the world is told one of the
+    /// lines.
     pub fn fits(&self) -> bool {
-        self.plan.changes() == 0 && self.plan.blocked.is_empty() && self.strangers().is_empty()
+        let set_up = self.plan.changes() == 0 && self.plan.blocked.is_empty();
+        set_up && !self.is_unhealthy() && self.strangers().is_empty()
+    }
+
+    fn is_unhealthy(&self) -> bool {
+        self.health.as_ref().and_then(Health::healthy) == Some(false)
     }
 
     /// In a line.
@@ -79,6 +85,11 @@ impl State {
             return format!(
                 "set up, but resolvers answer {list}: another zone, or a change that is still under way"
             );
+        }
+        if self.is_unhealthy() {
+            return "set up, but the checkers do not see the wired line well, so the cellular address is the \
+                    answer; if the line works, is port 9000 forwarded to the appliance?"
+                .to_owned();
         }
         "as it should be".to_owned()
     }
@@ -141,6 +152,45 @@ fn ask(server: IpAddr, name: &str, family: Family) -> Result<Vec<IpAddr>, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn state(good: usize, answers: &[&str]) -> State {
+        let set = |value: &str| RecordSet { values: vec![value.into()], ..RecordSet::simple("h", "A", 60) };
+        let answer = |text: &&str| Resolved {
+            server: "192.0.2.53".parse().unwrap(),
+            addresses: Ok(vec![text.parse().unwrap()]),
+        };
+        let plan = Plan {
+            name: "h".into(),
+            kind: "A",
+            reference: String::new(),
+            check: None,
+            records: Vec::new(),
+            removals: Vec::new(),
+            blocked: Vec::new(),
+            notes: Vec::new(),
+        };
+        State {
+            sets: vec![set("203.0.113.5"), set("198.51.100.7")],
+            plan,
+            health: Some(Health { id: "h".into(), good, all: 16, last_failure: None }),
+            answers: answers.iter().map(answer).collect(),
+        }
+    }
+
+    #[test]
+    fn it_fits_when_it_is_set_up_seen_and_served() {
+        assert!(state(16, &["203.0.113.5", "198.51.100.7"]).fits());
+        let unseen = state(1, &["198.51.100.7"]);
+        assert!(!unseen.fits() && unseen.verdict().contains("port 9000"), "{}", unseen.verdict());
+        let elsewhere = state(16, &["203.0.113.5", "192.0.2.99"]);
+        assert!(!elsewhere.fits() && elsewhere.verdict().contains("192.0.2.99"), "{}", elsewhere.verdict());
+        let blocked =
+            State { plan: Plan { blocked: vec!["why".into()], ..state(16, &[]).plan }, ..state(16, &[]) };
+        assert!(!blocked.fits() && blocked.verdict() == "why");
+        // A resolver that is silent says nothing against it.
+        let silent = Resolved { server: "192.0.2.53".parse().unwrap(), addresses: Err("no answer".into()) };
+        assert!(State { answers: vec![silent], ..state(16, &[]) }.fits());
+    }
 
     #[test]
     fn healthy_is_what_route_53_calls_so() {
