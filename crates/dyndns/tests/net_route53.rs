@@ -5,162 +5,25 @@
 //! checks, versions of checks, addresses no checker reaches. It knows no `lastfailurereason`, has no pages
 //! for health checks, and checks no signature.
 
+mod moto;
 mod support;
 
 use std::fs;
 use std::io::Write as _;
 use std::net::UdpSocket;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dyndns::deliver::{Heard, Job, run};
 use dyndns::failover::{CELLULAR_SET, WIRED_SET, cli};
-use dyndns::provider::route53::health::{HealthCheck, HealthChecks};
-use dyndns::provider::route53::xml::{RecordSet, RecordSets};
 use dyndns::settings::settings;
-use dyndns::talk::{Answer, Http, Order, Verdict};
+use dyndns::talk::{Order, Verdict};
+use moto::{
+    CELLULAR, Daemon, NAME, PATIENCE, SECRET, WIRED, World, XMLNS, ask, checks, in_a_namespace, record,
+};
 use serde_json::{Value, json};
 use support::{Server, say};
-use sysio::{Root, clock};
-
-/// A Python program starts in seconds, beside other work in more.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PORT: u16 = 5353;
-const SECRET: &str = "SuP3R/5eCR3T+key";
-const NAME: &str = "home.example.org";
-const WIRED: &str = "203.0.113.5";
-const CELLULAR: &str = "198.51.100.7";
-const XMLNS: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
-
-/// moto with one zone, and an appliance's files; the namespace around it has nothing but a loopback.
-struct World {
-    moto: Child,
-    dir: tempfile::TempDir,
-    zone: String,
-    /// All that was printed.
-    said: String,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = self.moto.kill();
-        let _ = self.moto.wait();
-    }
-}
-
-fn ask(method: &'static str, path: &str, body: &str) -> Result<Answer, String> {
-    let scope = "20270115/us-east-1/route53/aws4_request";
-    let signed = format!("AWS4-HMAC-SHA256 Credential=AK/{scope}, SignedHeaders=host, Signature=0");
-    let headers = vec![("authorization", signed), ("content-type", "application/xml".to_owned())];
-    let url = format!("http://127.0.0.1:{PORT}/2013-04-01{path}");
-    dyndns::web::ask(&Http { method, url, headers, body: body.as_bytes().to_vec() }, None, None, None)
-}
-
-impl World {
-    fn new(name: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let moto = Command::new("/usr/bin/moto_server")
-            .args(["-H", "127.0.0.1", "-p", &PORT.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(dir.path().join("moto.log")).unwrap())
-            .spawn()
-            .expect("moto_server, which is in the SDK");
-        let mut world = Self { moto, dir, zone: String::new(), said: String::new() };
-        let begin = Instant::now();
-        let zone = format!(
-            "<CreateHostedZoneRequest xmlns=\"{XMLNS}\"><Name>example.org.</Name><CallerReference>1</CallerReference>\
-             </CreateHostedZoneRequest>"
-        );
-        let made = loop {
-            match ask("POST", "/hostedzone", &zone) {
-                Ok(answer) if answer.status == 201 => break answer.text(),
-                other => assert!(begin.elapsed() < PATIENCE, "no moto: {other:?}\n{}", world.log()),
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        };
-        let (_, rest) = made.split_once("<Id>/hostedzone/").expect(&made);
-        rest.split('<').next().unwrap().clone_into(&mut world.zone);
-        world.configure(&format!("{NAME} {name}"));
-        fs::create_dir_all(world.path("run/failberry/requests/dyndns")).unwrap();
-        world
-    }
-
-    fn configure(&self, name: &str) {
-        let account = format!(
-            "aws: route53 zone={} key-id=AKIDEXAMPLE secret={SECRET} url=http://127.0.0.1:{PORT}",
-            self.zone
-        );
-        let text = format!("[dyndns]\nnames = [\"{name}\"]\naccounts = [\"{account}\"]\n");
-        fs::write(self.path("dyndns.toml"), text).unwrap();
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.dir.path().join(below)
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("moto.log")).unwrap_or_default()
-    }
-
-    /// Runs the command; its exit code and what it printed.
-    fn dns(&mut self, words: &str) -> (u8, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_dyndns"))
-            .arg("dns")
-            .args(words.split_whitespace())
-            .args(["--config".as_ref(), self.path("dyndns.toml").as_os_str()])
-            .args(["--root".as_ref(), self.dir.path().as_os_str()])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        println!("$ failberry dns {words}\n{said}");
-        self.said.push_str(&said);
-        (u8::try_from(output.status.code().unwrap()).unwrap(), said)
-    }
-
-    /// With the addresses of both lines given.
-    fn at_a_desk(&mut self, verb: &str) -> (u8, String) {
-        self.dns(&format!("{verb} --wired {WIRED} --cellular {CELLULAR}"))
-    }
-
-    fn sets(&self) -> Vec<RecordSet> {
-        let answer = ask("GET", &format!("/hostedzone/{}/rrset", self.zone), "").unwrap();
-        RecordSets::parse(&answer.body).unwrap().sets
-    }
-
-    fn set(&self, identifier: &str) -> RecordSet {
-        let sets = self.sets().into_iter();
-        let mut found = sets.filter(|set| set.kind == "A" && set.identifier.as_deref() == Some(identifier));
-        found.next().unwrap_or_else(|| panic!("no set {identifier}"))
-    }
-
-    /// Somebody at the console.
-    fn by_hand(&self, action: &str, set: &str) {
-        let body = format!(
-            "<ChangeResourceRecordSetsRequest xmlns=\"{XMLNS}\"><ChangeBatch><Changes><Change><Action>{action}</Action>\
-             <ResourceRecordSet>{set}</ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>"
-        );
-        let answer = ask("POST", &format!("/hostedzone/{}/rrset", self.zone), &body).unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text());
-    }
-}
-
-fn checks() -> Vec<HealthCheck> {
-    HealthChecks::parse(&ask("GET", "/healthcheck", "").unwrap().body).unwrap().checks
-}
-
-fn record(name: &str, role: &str, value: &str, tail: &str) -> String {
-    format!(
-        "<Name>{name}.</Name><Type>A</Type>{role}<TTL>300</TTL><ResourceRecords><ResourceRecord><Value>{value}</Value>\
-         </ResourceRecord></ResourceRecords>{tail}"
-    )
-}
-
-fn in_a_namespace(work: impl FnOnce() + Send + 'static) {
-    testnet::Namespace::new().run(work);
-}
+use sysio::Root;
 
 #[test]
 fn applied_twice_gives_no_second_change_and_others_records_stay() {
@@ -298,31 +161,6 @@ fn afterwards_each_set_follows_its_line_and_the_health_check_the_wired_one() {
     });
 }
 
-const BOOT: &str = "boot-of-the-test";
-
-impl World {
-    /// A daemon's snapshot, ahead of the clock, so that it does not grow stale while a test waits.
-    fn says(&self, daemon: &str, own: &Value) {
-        fs::create_dir_all(self.path("proc/sys/kernel/random")).unwrap();
-        fs::write(self.path("proc/sys/kernel/random/boot_id"), BOOT).unwrap();
-        let mut snapshot = json!({
-            "schema": 1, "daemon": daemon, "version": "0", "boot_id": BOOT, "wall": null, "state": "online",
-            "monotonic_ms": clock::now().as_millis() + 600_000, "since_ms": 1, "conditions": [],
-        });
-        snapshot.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
-        let path = self.path("run/failberry").join(format!("{daemon}.json"));
-        sysio::file::write_atomic(&path, snapshot.to_string().as_bytes(), 0o644).unwrap();
-    }
-
-    fn lines(&self, wired: &str, cellular: &str) {
-        let link = |name: &str, address: &str| json!({"name": name, "interface": "lo", "usable": true, "addresses": [address]});
-        self.says(
-            "uplink",
-            &json!({"active": "wired", "links": [link("wired", wired), link("cellular", cellular)]}),
-        );
-    }
-}
-
 #[test]
 fn on_the_appliance_the_addresses_are_those_the_daemons_know() {
     in_a_namespace(|| {
@@ -396,16 +234,6 @@ fn the_daemon_waits_for_the_records_goes_on_once_they_are_made_and_keeps_all_thr
         let log = fs::read_to_string(world.path("daemon.log")).unwrap();
         assert!(!log.contains(SECRET), "{log}");
     });
-}
-
-/// Ends with the test.
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
