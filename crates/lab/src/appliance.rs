@@ -11,6 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::carrier::{CarrierConfig, Ipv6Subscriber};
+use crate::checker::Checkers;
 use crate::client::{Client, Habit};
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
@@ -71,6 +72,7 @@ pub struct Appliance {
     switched_on: u32,
     extras: Vec<Extra>,
     clients: Vec<Client>,
+    checkers: Option<Checkers>,
     /// What the lines had carried when counting began anew.
     counted: [u64; 2],
     _lock: Flock<File>,
@@ -148,6 +150,7 @@ impl Appliance {
             switched_on: 0,
             extras: options.extras.to_vec(),
             clients: Vec::new(),
+            checkers: None,
             counted: [0; 2],
             _lock: lock,
         };
@@ -310,6 +313,24 @@ impl Appliance {
     /// Everybody who is at something.
     pub fn clients(&self) -> &[Client] {
         &self.clients
+    }
+
+    /// A health checker of the internet begins to ask over both lines.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn begin_checks(&mut self) -> Result<()> {
+        self.checkers = Some(Checkers::begin(&self.world.internet, world::WIRED, self.subscriber)?);
+        Ok(())
+    }
+
+    /// That checker.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn checkers(&self) -> Result<&Checkers> {
+        let nobody = || Error::Unexpected("nobody checks: checker-start comes first".to_owned());
+        self.checkers.as_ref().ok_or_else(nobody)
     }
 
     /// Bytes a line has carried, both ways, since counting began.

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::line::{Line, LineFault, Lines, Mended};
 use crate::net::http::{self, Response, Url};
 use crate::net::internet::{self, dnsmasq};
-use crate::net::{Namespace, dns};
+use crate::net::{Namespace, dns, zone};
 use crate::process::Keep;
 
 /// The appliance in the LAN: the router reserves this address for its MAC.
@@ -82,6 +82,7 @@ pub struct World {
     /// Who resolves names for the LAN client.
     resolver: Ipv4Addr,
     _servers: Vec<Keep>,
+    _zone: Option<zone::ZoneServer>,
 }
 
 /// What differs from one world to another.
@@ -91,6 +92,8 @@ pub struct Plan {
     pub gateway: Gateway,
     /// Whether both lines carry IPv6, and the house has a network of its own.
     pub ipv6: bool,
+    /// Whether there is a zone that takes updates.
+    pub zone: bool,
     /// What the lines' randomness is made from.
     pub seed: u64,
 }
@@ -124,6 +127,7 @@ impl World {
         let alerts = internet::Alerts::default();
         let mut servers = internet::populate(&internet, &NAME_SERVERS, logs, &alerts)?;
         servers.push(house_server(&router, logs, plan)?);
+        let zone = if plan.zone { Some(zone::start(&internet, logs)?) } else { None };
         let resolver = match plan.gateway {
             Gateway::Router => ROUTER,
             Gateway::Appliance => PUBLIC_RESOLVER,
@@ -139,6 +143,7 @@ impl World {
             alerts,
             resolver,
             _servers: servers,
+            _zone: zone,
         })
     }
 
@@ -227,6 +232,17 @@ impl World {
     pub fn internet_get(&self, address: Ipv4Addr, port: u16, limit: Duration) -> Result<Response> {
         let url = Url { host: address.to_string(), port, path: "/".to_owned() };
         self.internet.inside(|| http::get(address, &url, limit))
+    }
+}
+
+impl World {
+    /// The address of a name of the zone that takes updates, asked where it is kept.
+    ///
+    /// # Errors
+    /// When its server does not answer within `limit`, or has none.
+    pub fn zone_address(&self, name: &str, limit: Duration) -> Result<Ipv4Addr> {
+        let server = SocketAddr::from((zone::ZONE_SERVER, DNS_PORT));
+        self.internet.inside(|| dns::resolve(server, name, limit))
     }
 }
 

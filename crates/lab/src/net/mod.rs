@@ -6,5 +6,6 @@ pub mod forward;
 pub mod http;
 pub mod internet;
 pub mod namespace;
+pub mod zone;
 
 pub use namespace::Namespace;
