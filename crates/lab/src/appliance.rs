@@ -361,10 +361,15 @@ fn carrier(world: &World, plan: Plan) -> Result<CarrierConfig> {
     let prefix = world::CARRIER_PREFIX.parse();
     let prefix = prefix.map_err(|error| Error::Unexpected(format!("the carrier's prefix: {error}")))?;
     let ipv6 = Ipv6Subscriber { gateway_id: 1, subscriber_id: 2, prefix };
+    let usual = CarrierConfig::default();
+    let (subscriber, gateway) =
+        if plan.carrier_nat { world::SHARED_SUBSCRIBER } else { (usual.subscriber, usual.gateway) };
     Ok(CarrierConfig {
         netns: Some(world.carrier.path()),
         ipv6: plan.ipv6.then_some(ipv6),
-        ..CarrierConfig::default()
+        subscriber,
+        gateway,
+        ..usual
     })
 }
 

@@ -47,6 +47,12 @@ pub const PUBLIC_RESOLVER: Ipv4Addr = Ipv4Addr::new(9, 9, 9, 9);
 pub const HOUSE_PREFIX: &str = "2001:db8:77::";
 /// The subscriber's IPv6 network behind the carrier.
 pub const CARRIER_PREFIX: &str = "2001:db8:cc::";
+/// The carrier's own address in the internet.
+const CARRIER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 130);
+/// A subscriber and the carrier's end of its call, where the carrier shares one public address among its
+/// customers (RFC 6598: 100.64.0.0/10 is for that).
+pub const SHARED_SUBSCRIBER: (Ipv4Addr, Ipv4Addr) =
+    (Ipv4Addr::new(100, 64, 7, 20), Ipv4Addr::new(100, 64, 7, 1));
 /// DNS (IANA).
 const DNS_PORT: u16 = 53;
 
@@ -92,6 +98,8 @@ pub struct Plan {
     pub gateway: Gateway,
     /// Whether both lines carry IPv6, and the house has a network of its own.
     pub ipv6: bool,
+    /// Whether the carrier translates its subscriber's address.
+    pub carrier_nat: bool,
     /// Whether there is a zone that takes updates.
     pub zone: bool,
     /// What the lines' randomness is made from.
@@ -255,6 +263,7 @@ pub fn way(body: &str, subscriber: Ipv4Addr) -> Option<Via> {
 pub fn way_from(address: Ipv4Addr, subscriber: Ipv4Addr) -> Option<Via> {
     match address {
         WIRED => Some(Via::Wired),
+        CARRIER => Some(Via::Cellular),
         address if address == subscriber || address == CARD_SUBSCRIBER => Some(Via::Cellular),
         _ => None,
     }
@@ -291,7 +300,7 @@ fn wire_lines(internet: &Namespace, router: &Namespace, carrier: &Namespace, pla
     router.ip("address add 2001:db8:ffff::2/64 dev wan nodad")?;
     internet.ip(&format!("address add 192.0.2.129/30 dev {cellular}"))?;
     internet.ip(&format!("address add 2001:db8:fffe::1/64 dev {cellular} nodad"))?;
-    carrier.ip("address add 192.0.2.130/30 dev net")?;
+    carrier.ip(&format!("address add {CARRIER}/30 dev net"))?;
     carrier.ip("address add 2001:db8:fffe::2/64 dev net nodad")?;
     for namespace in [internet, router, carrier] {
         namespace.sysctl("ipv4/ip_forward", "1")?;
@@ -305,7 +314,15 @@ fn wire_lines(internet: &Namespace, router: &Namespace, carrier: &Namespace, pla
     carrier.ip("route add default via 192.0.2.129")?;
     carrier.ip("-6 route add default via 2001:db8:fffe::1")?;
     // The carrier's subscribers: the stick's and the network card's.
-    internet.ip("route add 198.51.100.0/24 via 192.0.2.130")?;
+    internet.ip(&format!("route add 198.51.100.0/24 via {CARRIER}"))?;
+    if plan.carrier_nat {
+        carrier.nft(
+            "table ip shared {
+               chain out { type nat hook postrouting priority srcnat;
+                 ip saddr 100.64.0.0/10 oifname net masquerade; }
+             }",
+        )?;
+    }
     if plan.ipv6 {
         internet.ip(&format!("-6 route add {HOUSE_PREFIX}/64 via 2001:db8:ffff::2"))?;
         internet.ip(&format!("-6 route add {CARRIER_PREFIX}/64 via 2001:db8:fffe::2"))?;
