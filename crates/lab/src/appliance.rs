@@ -16,6 +16,7 @@ use crate::client::{Client, Habit};
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
 use crate::line::{Direction, Line};
+use crate::net::route53::ZONE_MARK;
 use crate::process::{self, Output};
 use crate::qemu::{self, Console, Extra, Machine, Model, Parts};
 use crate::stick::{self, StickConfig, StickHandle};
@@ -113,7 +114,6 @@ impl Appliance {
         let sockets = sockets()?;
         let key = make_key(&folder)?;
         let card = Card::copy(options.image, folder.join("card.img"))?;
-        card.put("failberry.toml", options.config.as_bytes())?;
         let public = key.with_extension("pub");
         card.put("authorized_keys", &fs::read(&public).context(format!("read {}", public.display()))?)?;
         if options.model == Model::BoardRpi3b {
@@ -123,6 +123,8 @@ impl Appliance {
         if options.extras.contains(&Extra::NetworkCard) {
             world.add_card(&folder)?;
         }
+        let hosted = world.route53.as_ref().map_or("", |service| &service.zone);
+        card.put("failberry.toml", options.config.replace(ZONE_MARK, hosted).as_bytes())?;
         let carrier = carrier(&world, options.plan)?;
         let subscriber = carrier.subscriber;
         let stick = match options.model {

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::line::{Line, LineFault, Lines, Mended};
 use crate::net::http::{self, Response, Url};
 use crate::net::internet::{self, dnsmasq};
-use crate::net::{Namespace, dns, zone};
+use crate::net::{Namespace, dns, route53, zone};
 use crate::process::Keep;
 
 /// The appliance in the LAN: the router reserves this address for its MAC.
@@ -83,6 +83,8 @@ pub struct World {
     pub client: Arc<Namespace>,
     /// The inside of a stick that is a network card, where a scenario has one.
     pub card: Option<CardNetwork>,
+    /// Route 53's API, where a scenario has it.
+    pub route53: Option<route53::Route53>,
     /// The messages that reached `http://web.test/alert`.
     pub alerts: internet::Alerts,
     /// Who resolves names for the LAN client.
@@ -102,6 +104,8 @@ pub struct Plan {
     pub carrier_nat: bool,
     /// Whether there is a zone that takes updates.
     pub zone: bool,
+    /// Whether there is Route 53's API.
+    pub route53: bool,
     /// What the lines' randomness is made from.
     pub seed: u64,
 }
@@ -135,6 +139,7 @@ impl World {
         let alerts = internet::Alerts::default();
         let mut servers = internet::populate(&internet, &NAME_SERVERS, logs, &alerts)?;
         servers.push(house_server(&router, logs, plan)?);
+        let route53 = if plan.route53 { Some(route53::start(&internet, logs)?) } else { None };
         let zone = if plan.zone { Some(zone::start(&internet, logs)?) } else { None };
         let resolver = match plan.gateway {
             Gateway::Router => ROUTER,
@@ -151,6 +156,7 @@ impl World {
             alerts,
             resolver,
             _servers: servers,
+            route53,
             _zone: zone,
         })
     }

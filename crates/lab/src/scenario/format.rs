@@ -52,6 +52,9 @@ pub struct Scenario {
     /// Whether the internet has the zone `dyn.test` on a name server that takes updates.
     #[serde(default)]
     pub zone: bool,
+    /// Whether the internet has Route 53's API, with a hosted zone of that name.
+    #[serde(default)]
+    pub route53: bool,
     /// What happens, in order.
     #[serde(default)]
     pub steps: Vec<Step>,

@@ -65,6 +65,18 @@ impl Name {
     }
 }
 
+/// Whether Route 53's API holds every one of these words.
+pub(super) fn held(appliance: &Appliance, words: &[String]) -> Result<(), String> {
+    let service = appliance.world.route53.as_ref().ok_or("no such service: add route53 = true")?;
+    let all = service.everything().map_err(|error| error.to_string())?;
+    match words.iter().find(|word| !all.contains(word.as_str())) {
+        None => Ok(()),
+        Some(missing) => {
+            Err(format!("no `{missing}` in: {}", all.split_whitespace().collect::<Vec<_>>().join(" ")))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,6 +97,7 @@ impl Runner<'_> {
                 ipv6: scenario.ipv6,
                 carrier_nat: scenario.carrier_nat,
                 zone: scenario.zone,
+                route53: scenario.route53,
                 seed,
             },
         };
