@@ -15,6 +15,7 @@ pub mod dns;
 pub mod failover;
 pub mod lines;
 pub mod machine;
+pub mod program;
 pub mod provider;
 pub mod settings;
 pub mod sigv4;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Namespace;
 use super::http::{self, Reply};
+use super::zone;
 use crate::error::{Context, Result};
 use crate::process::Keep;
 
@@ -263,6 +264,7 @@ fn flow(address: SocketAddr) -> Result<()> {
 fn name_server(internet: &Namespace, own: &[Ipv4Addr], logs: &Path) -> Result<Keep> {
     let mut command = dnsmasq(internet);
     command.args(everywhere()).arg("--local=/test/");
+    command.arg(format!("--server=/{}/{}", zone::ZONE, zone::ZONE_SERVER));
     for name in own.iter().enumerate() {
         command.arg(format!("--host-record=ns{}.test,{}", name.0 + 1, name.1));
     }
