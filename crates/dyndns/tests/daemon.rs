@@ -306,3 +306,21 @@ fn a_wrong_secret_stops_after_one_second_look() {
     // get, set, and get again to see whether the address had changed.
     assert_eq!(server.heard().len(), 3);
 }
+
+#[test]
+fn an_update_that_waits_for_the_clock_goes_out_within_seconds_of_its_being_set() {
+    let server = honest();
+    let mut house = House::new(&dyndns2(&server, "").replace("http:", "https:"));
+    house.line("wired", WIRED, CELLULAR);
+    // timesyncd runs, and nobody has answered it so far.
+    fs::create_dir_all(house.path("run/systemd/timesync")).unwrap();
+    house.start();
+    house.wait_until("waiting", |house| house.conditions() == ["dyndns-waiting-for-clock"]);
+    let error = |house: &House| house.snapshot()["records"][0]["last_error"].clone();
+    assert_eq!(error(&house), Value::Null, "nothing was tried");
+    clock::mark_set(&sysio::Root::at(house.dir.path())).unwrap();
+    // The server speaks no TLS: that it was tried is what shows.
+    let after = house.wait_until("tried", |house| error(house) != Value::Null);
+    assert!(after < Duration::from_secs(6), "{after:?}");
+    assert!(!house.conditions().contains(&"dyndns-waiting-for-clock".to_owned()));
+}
