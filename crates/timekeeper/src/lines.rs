@@ -38,12 +38,12 @@ impl Lines {
     }
 }
 
-fn usable(link: &Value) -> Option<Usable> {
-    let flag = |key: &str| link.get(key).and_then(Value::as_bool).unwrap_or(false);
-    let text = |key: &str| link.get(key).and_then(Value::as_str);
+fn usable(entry: &Value) -> Option<Usable> {
+    let flag = |key: &str| entry.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let text = |key: &str| entry.get(key).and_then(Value::as_str);
     let line = [Line::Wired, Line::Cellular].into_iter().find(|line| text("name") == Some(line.name()))?;
     let interface = text("interface").filter(|name| !name.is_empty())?.to_owned();
-    let addresses = link.get("addresses").and_then(Value::as_array);
+    let addresses = entry.get("addresses").and_then(Value::as_array);
     let addresses: Vec<IpAddr> =
         addresses.into_iter().flatten().filter_map(|a| a.as_str()?.parse().ok()).collect();
     let v4 = addresses.iter().any(IpAddr::is_ipv4);

@@ -10,6 +10,10 @@
 //! Whether the clock is believed by now ([`Machine::believed`]) is apart from that: one that was set
 //! here is looked after, every hour, until timesyncd has taken over.
 
+mod event;
+
+pub use event::{Action, Believed, Event, Failure, Now, Round, Source, Trouble};
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -63,120 +67,6 @@ pub const DATE_TOLERANCE_MS: i64 = 10_000;
 const BELIEVED_FOR_MS: i64 = 10 * 366 * 24 * 3600 * 1000;
 /// What went wrong is kept for people; more than this nobody reads.
 const NOTES: usize = 12;
-
-/// This moment, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The one that never jumps.
-    pub boot: Monotonic,
-    /// The one that may be wrong.
-    pub wall: Utc,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The lines that can be asked over.
-    Lines(Vec<Usable>),
-    /// A question was answered.
-    Answered {
-        /// Which.
-        ask: u64,
-        /// What the answer implies.
-        booted_at: BootedAt,
-    },
-    /// A question was not, or not well.
-    Failed {
-        /// Which.
-        ask: u64,
-        /// Why.
-        why: Failure,
-    },
-    /// What came of [`Action::Set`].
-    WasSet(Result<(), String>),
-    /// timesyncd says that it has synchronised the clock.
-    Synchronised,
-    /// The moment of [`Machine::deadline`] has come.
-    Deadline,
-}
-
-/// Why a question brought no time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// In words.
-    Told(String),
-    /// The server wants to be left alone.
-    Kiss {
-        /// How it says so.
-        code: String,
-        /// And for good.
-        for_good: bool,
-    },
-}
-
-/// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Ask.
-    Ask {
-        /// What the answer is to be called by.
-        ask: u64,
-        /// Over which line.
-        line: Line,
-        /// What.
-        question: Question,
-        /// Nobody waits longer.
-        deadline: Monotonic,
-    },
-    /// Give up everything under way.
-    Abandon,
-    /// Set the clock, and say whether it could be: [`Event::WasSet`].
-    Set(BootedAt),
-    /// From now on the clock can be believed: let everybody know.
-    Believe,
-}
-
-/// Where a time came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// NTP servers.
-    Ntp,
-    /// The dates of web pages.
-    Pages,
-}
-
-/// The clock that is believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Believed {
-    /// By whose word.
-    pub by: Source,
-    /// By how much it was moved forward, in milliseconds; 0: it was right.
-    pub moved_ms: i64,
-}
-
-/// What came of asking, the last time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Round {
-    /// Questions.
-    pub asked: usize,
-    /// Answers.
-    pub votes: Vec<Vote>,
-    /// What went wrong with the others.
-    pub notes: Vec<String>,
-    /// Enough operators answered, and no majority agreed.
-    pub disagreed: bool,
-}
-
-/// Why a time that was agreed on was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// It cannot be true.
-    Incredible(Utc),
-    /// The clock is ahead of it by so many milliseconds, and is set forward only.
-    Ahead(i64),
-    /// The system refused.
-    CannotSet(String),
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
@@ -454,7 +344,7 @@ impl Machine {
         match verdict {
             Verdict::Agreed(booted_at) => actions.extend(self.take(now, source, booted_at)),
             _ if source == Source::Ntp && self.rounds >= NTP_ROUNDS => {
-                self.ask_pages_or_pause(now.boot, actions)
+                self.ask_pages_or_pause(now.boot, actions);
             }
             _ => self.pause(now.boot),
         }

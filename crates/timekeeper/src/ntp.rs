@@ -125,10 +125,9 @@ fn utc(stamp: u64, floor: Utc) -> Utc {
     let from = floor.0.div_euclid(1000);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the era is what is cut off")]
     let from_ntp = (from as u32).wrapping_add(UNIX_EPOCH);
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half fits")]
     let seconds = (stamp >> 32) as u32;
     let ahead = seconds.wrapping_sub(from_ntp);
-    let ms = (stamp & 0xffff_ffff) * 1000 >> 32;
+    let ms = ((stamp & 0xffff_ffff) * 1000) >> 32;
     Utc((from + i64::from(ahead)) * 1000 + i64::try_from(ms).unwrap_or(0))
 }
 
@@ -153,8 +152,9 @@ mod tests {
     const FLOOR: Utc = Utc::from_secs(1_767_225_600);
 
     fn stamp(utc: Utc) -> u64 {
-        let seconds = (utc.0.div_euclid(1000) + i64::from(UNIX_EPOCH)) as u64 & 0xffff_ffff;
-        seconds << 32 | (utc.0.rem_euclid(1000) as u64) << 32 / 1000 & 0xffff_ffff
+        let ms = u64::try_from(utc.0).unwrap() + u64::from(UNIX_EPOCH) * 1000;
+        // The era is what is cut off.
+        ((ms / 1000) << 32) | (((ms % 1000) << 32) / 1000)
     }
 
     /// A stratum 2 server's answer.
@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn the_time_is_the_middle_of_the_exchange() {
-        let reply = read(&answer(Utc(1_800_000_000_000), Utc(1_800_000_000_000)), COOKIE).unwrap();
-        let booted = reply.booted_at(Monotonic::from_millis(1000), Monotonic::from_millis(1400), FLOOR);
-        assert_eq!(booted, Ok(BootedAt(1_800_000_000_000 - 1200)));
+        let reply = read(&answer(Utc(1_800_000_000_500), Utc(1_800_000_000_750)), COOKIE).unwrap();
+        let booted = reply.booted_at(Monotonic::from_millis(1000), Monotonic::from_millis(1450), FLOOR);
+        assert_eq!(booted, Ok(BootedAt(1_800_000_000_625 - 1225)));
     }
 
     #[test]
