@@ -51,8 +51,8 @@ pub fn run<D: Daemon>(root: &Root, name: &str, version: &str, daemon: &mut D) ->
             return Ok(());
         }
     }
-    // Only a courtesy, as above.
-    let _ = turn.notifier.send("STOPPING=1");
+    // Not "STOPPING=1": after that a unit with RemainAfterExit= would count as stopped all the same
+    // (service_enter_stop_by_notify in systemd's service.c).
     Ok(())
 }
 

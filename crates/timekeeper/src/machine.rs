@@ -191,11 +191,12 @@ impl Machine {
             return;
         }
         self.usable_since.get_or_insert(now);
-        let least = self.last_round.map_or(now, |last| last + LEAST_APART);
+        let apart = if self.believed.is_some() { RECHECK } else { LEAST_APART };
+        let least = self.last_round.map_or(now, |last| last + apart);
         let soon = least.max(now + GRACE);
         match &mut self.phase {
             Phase::Waiting => self.phase = Phase::Pausing { until: soon },
-            Phase::Pausing { until } if new && self.believed.is_none() => *until = soon.min(*until),
+            Phase::Pausing { until } if new => *until = soon.min(*until),
             _ => {}
         }
     }

@@ -289,6 +289,10 @@ fn a_clock_set_here_is_looked_at_every_hour_until_timesyncd_has_it() {
     world.wait();
     world.answer(|_, _| Some(TRUE));
     assert_eq!(world.set.len(), 2);
+    // A line that comes and goes is no reason to look sooner.
+    world.step(Event::Lines(vec![]));
+    world.step(Event::Lines(vec![usable(Line::Wired)]));
+    assert!(world.machine.deadline() >= Some(world.at + RECHECK));
     world.step(Event::Synchronised);
     assert_eq!(world.machine.deadline(), None);
 }

@@ -1,8 +1,9 @@
 //! Whom the time is asked from.
 //!
 //! The pages are those that `uplink` asks, too ([`inquiry::public`]). None of the NTP servers needs a
-//! name: while the clock is wrong, names may not be had (validating resolvers need the date). An address
-//! that its operator moves one day costs one voice of three; the image's next version brings the new one.
+//! name: while the clock is wrong, names may not be had (validating resolvers need the date). Cloudflare
+//! and Google document their servers' names, and these are the addresses behind them; one that is moved
+//! some day costs one voice of three until the image's next version.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

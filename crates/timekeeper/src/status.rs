@@ -184,4 +184,14 @@ mod tests {
         let done = report(&without, Monotonic::from_secs(999), 0);
         assert_eq!((done.state.as_str(), done.conditions.len()), ("synchronised", 0));
     }
+
+    #[test]
+    fn every_condition_has_a_page() {
+        for id in ["clock-not-set", "clock-servers-disagree"] {
+            assert!(include_str!("status.rs").matches(&format!("new(\"{id}\"")).count() == 1);
+            let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conditions");
+            assert!(pages.join(format!("{id}.md")).exists(), "{id}");
+        }
+        assert_eq!(include_str!("status.rs").matches("Condition::new(\"").count(), 2);
+    }
 }

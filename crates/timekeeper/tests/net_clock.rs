@@ -28,6 +28,9 @@ const SOON: Duration = Duration::from_secs(60);
 const DNS: &str = "192.0.2.53";
 /// Where every page is.
 const WEB: [u8; 4] = [192, 0, 2, 80];
+/// The appliance's and the carrier's IPv6 address.
+const HERE6: &str = "2001:db8:1::2";
+const THERE6: &str = "2001:db8:1::1";
 /// An hour behind, as after a night without power.
 const BEHIND: i64 = -3600;
 
@@ -72,6 +75,12 @@ impl World {
             pi.cable(interface, &net, far);
             pi.sh(&format!("ip address add {here}/24 dev {interface}"));
             net.sh(&format!("ip address add {there}/24 dev {far}"));
+            // IPv6 over the stick alone, without waiting for duplicates.
+            if interface == "ppp0" {
+                pi.sh(&format!("ip address add {HERE6}/64 dev {interface} nodad"));
+                net.sh(&format!("ip address add {THERE6}/64 dev {far} nodad"));
+                pi.sh(&format!("ip -6 route add default via {THERE6} dev {interface}"));
+            }
             let metric = if interface == "eth0" { 100 } else { 200 };
             pi.sh(&format!("ip route add default via {there} dev {interface} metric {metric}"));
         }
@@ -87,6 +96,12 @@ impl World {
         for operator in &OPERATORS {
             for address in operator.ipv4 {
                 servers.ntp(&net, (*address).into(), operator.name == "netnod");
+            }
+        }
+        for operator in &OPERATORS {
+            for address in operator.ipv6 {
+                net.sh(&format!("ip address add {address}/128 dev lo nodad"));
+                servers.ntp(&net, (*address).into(), false);
             }
         }
         servers.dns(&net, ip(DNS), WEB);
@@ -110,6 +125,10 @@ impl World {
             "state": "online", "since_ms": 1, "conditions": [], "dns": [DNS],
             "links": [link("wired", "eth0", "198.51.100.2"), link("cellular", "ppp0", "203.0.113.2")],
         });
+        self.uplink_says(&snapshot);
+    }
+
+    fn uplink_says(&self, snapshot: &serde_json::Value) {
         let path = self.dir.path().join("run/failberry/uplink.json");
         sysio::file::write_atomic(&path, snapshot.to_string().as_bytes(), 0o644).unwrap();
     }
@@ -218,6 +237,21 @@ fn each_line_is_asked_by_itself_and_none_that_is_not_usable() {
     let seen = world.run(BEHIND, SOON, believed);
     assert!(seen.hit);
     assert_eq!(world.servers.dials.asked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_line_with_ipv6_alone_is_enough() {
+    let world = World::new();
+    let at = clock::now().as_millis() + 600_000;
+    world.uplink_says(&json!({
+        "schema": 1, "daemon": "uplink", "version": "0", "boot_id": BOOT, "monotonic_ms": at, "wall": null,
+        "state": "online", "since_ms": 1, "conditions": [], "dns": [],
+        "links": [{"name": "cellular", "interface": "ppp0", "usable": true, "metered": true, "addresses": [HERE6]}],
+    }));
+    let seen = world.run(BEHIND, SOON, believed);
+    assert!(seen.hit && seen.off_ms.abs() < 1_000, "{:?}", seen.report);
+    // 48 bytes, and the headers of UDP and IPv6, both ways.
+    assert_eq!(seen.report.fields["bytes"], 3 * 2 * 96);
 }
 
 #[test]
