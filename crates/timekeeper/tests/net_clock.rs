@@ -5,7 +5,8 @@ mod support;
 
 use std::convert::Infallible;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -271,6 +272,90 @@ fn pages_tell_the_time_where_ntp_does_not_get_through() {
     let pages = seen.report.fields["bytes"].as_u64().unwrap() - 3 * 6 * 76;
     println!("a page costs {} bytes", pages / 6);
     assert!(pages < 6 * 1_200, "{pages}");
+}
+
+/// Programs in a namespace; they end with the value.
+struct Programs(Vec<Child>);
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// dnsmasq where a public resolver is, and nginx with the known pages.
+fn real_servers(world: &World) -> Programs {
+    for address in ["1.1.1.1", "192.0.2.81"] {
+        world.net.sh(&format!("ip address add {address}/32 dev lo"));
+    }
+    let dir = world.dir.path().to_owned();
+    let pages = "location = /generate_204 { return 204; } location = /success.txt { return 200 \"success\\n\"; } \
+                 location = /hotspot-detect.html { return 200 \"<HTML><HEAD><TITLE>Success</TITLE></HEAD>\"; } \
+                 location = /connecttest.txt { return 200 \"Microsoft Connect Test\"; }";
+    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|path| format!("{path}_temp_path {}/{path};\n", dir.display()))
+        .collect();
+    let config = format!(
+        "daemon off; master_process off; pid {0}/nginx.pid; error_log {0}/nginx.log;\nevents {{}}\n\
+         http {{ access_log off; {paths} server {{ listen 192.0.2.81:80; {pages} }} }}\n",
+        dir.display()
+    );
+    fs::write(dir.join("nginx.conf"), config).unwrap();
+    let programs = world.net.run(move || {
+        let quiet = |command: &mut Command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        };
+        let nginx = quiet(Command::new("nginx").arg("-c").arg(dir.join("nginx.conf")));
+        let dnsmasq = quiet(
+            Command::new("dnsmasq")
+                .args([
+                    "--keep-in-foreground",
+                    "--conf-file=/dev/null",
+                    "--no-hosts",
+                    "--no-resolv",
+                    "--pid-file",
+                ])
+                .args(["--user=root", "--group=root", "--listen-address=1.1.1.1", "--bind-interfaces"])
+                .arg("--address=/#/192.0.2.81"),
+        );
+        Programs(vec![nginx, dnsmasq])
+    });
+    let end = Instant::now() + SOON;
+    while !world
+        .net
+        .run(|| TcpStream::connect("192.0.2.81:80").is_ok() && TcpStream::connect("1.1.1.1:53").is_ok())
+    {
+        assert!(
+            Instant::now() < end,
+            "nginx and dnsmasq: {:?}",
+            fs::read_to_string(world.dir.path().join("nginx.log"))
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    programs
+}
+
+#[test]
+fn the_date_of_a_real_web_server_found_by_a_public_resolver_is_read() {
+    let world = World::new();
+    world.dial(SILENT);
+    let _programs = real_servers(&world);
+    // The line's own name server is dead.
+    let at = clock::now().as_millis() + 600_000;
+    world.uplink_says(&json!({
+        "schema": 1, "daemon": "uplink", "version": "0", "boot_id": BOOT, "monotonic_ms": at, "wall": null,
+        "state": "online", "since_ms": 1, "conditions": [], "dns": ["192.0.2.99"],
+        "links": [{"name": "wired", "interface": "eth0", "usable": true, "metered": false, "addresses": ["198.51.100.2"]}],
+    }));
+    let seen = world.run(BEHIND, SOON, believed);
+    assert!(seen.hit, "{:?}", seen.report);
+    assert_eq!(seen.report.fields["by"], "pages");
+    assert!(seen.off_ms.abs() < 2_000, "{} ms", seen.off_ms);
+    assert_eq!(world.servers.dials.visited.load(Ordering::SeqCst), 0, "nginx and nobody else");
 }
 
 #[test]
