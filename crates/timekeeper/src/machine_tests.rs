@@ -297,6 +297,18 @@ fn a_clock_set_here_is_looked_at_every_hour_until_timesyncd_has_it() {
     assert_eq!(world.machine.deadline(), None);
 }
 
+#[test]
+fn a_clock_set_here_is_looked_at_every_hour_in_vain_too() {
+    let mut world = World::with(&[Line::Cellular]);
+    world.wait();
+    world.answer(|_, _| Some(TRUE));
+    let before = world.asked.len();
+    world.until(world.at.since_boot().as_secs() + 86_400);
+    let (all, pages) = (world.asked.len() - before, world.pages());
+    assert!((24..=24 * 5).contains(&all) && pages <= 48, "{all} questions, {pages} of them for pages");
+    assert!(world.machine.believed().is_some(), "silence takes nothing back");
+}
+
 /// What may happen, in any order.
 #[derive(Debug, Clone)]
 enum Chance {
