@@ -13,6 +13,7 @@ pub mod deliver;
 pub mod dns;
 pub mod lines;
 pub mod machine;
+pub mod program;
 pub mod provider;
 pub mod settings;
 pub mod sigv4;

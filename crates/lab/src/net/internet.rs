@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::Namespace;
 use super::clock;
 use super::http::{self, Reply};
+use super::zone;
 use crate::error::{Context, Result};
 use crate::process::Keep;
 
@@ -266,6 +267,7 @@ fn flow(address: SocketAddr) -> Result<()> {
 fn name_server(internet: &Namespace, own: &[Ipv4Addr], logs: &Path) -> Result<Keep> {
     let mut command = dnsmasq(internet);
     command.args(everywhere()).arg("--local=/test/");
+    command.arg(format!("--server=/{}/{}", zone::ZONE, zone::ZONE_SERVER));
     for name in own.iter().enumerate() {
         command.arg(format!("--host-record=ns{}.test,{}", name.0 + 1, name.1));
     }

@@ -7,5 +7,7 @@ pub mod forward;
 pub mod http;
 pub mod internet;
 pub mod namespace;
+pub mod route53;
+pub mod zone;
 
 pub use namespace::Namespace;
