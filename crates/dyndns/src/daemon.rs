@@ -32,6 +32,8 @@ const LOOK_LEAST: Duration = Duration::from_secs(1);
 const MOST_FLIGHTS: usize = 3;
 /// So long a wrong clock holds back what TLS would refuse; then it is tried all the same.
 pub const CLOCK_PATIENCE: Duration = Duration::from_secs(600);
+/// Whether the clock is set is looked up so often while that holds something back.
+const CLOCK_LOOK: Duration = Duration::from_secs(2);
 /// A router's address is asked for anew so often: nobody tells when the provider changes it.
 const ASK_EVERY: Duration = Duration::from_secs(300);
 /// After a failure sooner, at first; doubling.
@@ -130,7 +132,7 @@ impl Dyndns {
 
     /// Whether TLS and signatures must still wait for the right time.
     pub(crate) fn waits_for_clock(&self, now: Monotonic) -> bool {
-        unix().is_none() && now.since(self.started) < CLOCK_PATIENCE
+        !clock::is_set(&self.root) && now.since(self.started) < CLOCK_PATIENCE
     }
 
     fn read_lines(&mut self, now: Monotonic) {
@@ -172,7 +174,8 @@ impl Dyndns {
         let next = self.records.iter().filter_map(|record| record.machine.deadline());
         let ask = self.asked.values().map(|asked| asked.next);
         let next = next.chain(ask).min().unwrap_or(now + LOOK_EVERY);
-        self.next_look = next.clamp(now + LOOK_LEAST, now + LOOK_EVERY);
+        let most = if self.waits_for_clock(now) { CLOCK_LOOK } else { LOOK_EVERY };
+        self.next_look = next.clamp(now + LOOK_LEAST, now + most);
     }
 
     fn view(&self, index: usize, now: Monotonic, lines: &Lines) -> View {

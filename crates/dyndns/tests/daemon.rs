@@ -325,3 +325,20 @@ fn a_wrong_secret_stops_after_one_second_look() {
     // get, set, and get again to see whether the address had changed.
     assert_eq!(server.heard().len(), 3);
 }
+
+#[test]
+fn an_update_that_waits_for_the_clock_goes_out_within_seconds_of_its_being_set() {
+    let server = honest();
+    let mut house = House::new(&dyndns2(&server, "").replace("http:", "https:"));
+    house.line("wired", WIRED, CELLULAR);
+    // timesyncd runs, and nobody has answered it so far.
+    fs::create_dir_all(house.path("run/systemd/timesync")).unwrap();
+    house.start();
+    house.wait_until("waiting", |house| house.conditions() == ["dyndns-waiting-for-clock"]);
+    let state = |house: &House| house.snapshot()["records"][0]["state"].clone();
+    assert_eq!(state(&house), "pending");
+    clock::mark_set(&sysio::Root::at(house.dir.path())).unwrap();
+    let after = house.wait_until("telling", |house| state(house) == "telling");
+    assert!(after < Duration::from_secs(6), "{after:?}");
+    assert!(house.conditions().is_empty(), "{:?}", house.conditions());
+}

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Namespace;
+use super::clock;
 use super::http::{self, Reply};
 use super::zone;
 use crate::error::{Context, Result};
@@ -177,11 +178,13 @@ pub fn populate(
     let addresses = HOSTS.iter().flat_map(|host| host.ipv4.iter().chain(host.ipv6));
     let further = name_servers.iter().map(ToString::to_string).chain(["2001:db8::53".to_owned()]);
     let lie = [LIE.0.to_owned(), LIE.1.to_owned()];
-    for address in addresses.map(ToString::to_string).chain(further).chain(lie) {
+    let clocks = clock::ADDRESSES.iter().map(ToString::to_string);
+    for address in addresses.map(ToString::to_string).chain(further).chain(lie).chain(clocks) {
         let nodad = if address.contains(':') { " nodad" } else { "" };
         internet.ip(&format!("address add {address} dev lo{nodad}"))?;
     }
     internet.inside(|| serve(alerts))?;
+    internet.inside(clock::serve)?;
     Ok(vec![name_server(internet, name_servers, logs)?, liar(internet, logs)?])
 }
 
