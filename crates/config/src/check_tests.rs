@@ -228,3 +228,11 @@ fn failover_records_are_route_53s() {
     assert_eq!((problems.len(), problems[0].line), (1, 2));
     assert!(problems[0].cause.contains("no account of Route 53"), "{problems:?}");
 }
+
+#[test]
+fn pages_are_sixteen_at_most() {
+    let pages = |n: usize| format!("[prober]\ntargets = [{}]\n", "\"https://x.example/\",".repeat(n));
+    assert!(parse(pages(16).as_bytes()).is_ok());
+    let problems = parse(pages(17).as_bytes()).unwrap_err();
+    assert_eq!((problems.len(), problems[0].operand.as_str()), (1, "prober.targets"));
+}

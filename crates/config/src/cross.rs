@@ -5,6 +5,9 @@ use crate::values::Who;
 use std::ops::Range;
 use toml::de::DeTable;
 
+/// Pages that are asked for; each has a record of a day and, over a line, a cost.
+const MOST_PAGES: usize = 16;
+
 /// A name that leads nowhere, and where it stands.
 pub(crate) struct Dangling {
     pub(crate) span: Range<usize>,
@@ -20,6 +23,11 @@ pub(crate) fn check(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
     let mut known = names.clone();
     known.dedup();
     let mut found = accounts(config, file);
+    if config.prober.targets.len() > MOST_PAGES {
+        let cause = format!("more than {MOST_PAGES} pages");
+        let hint = "remove some; line=both is one".to_owned();
+        found.push(dangling(file, "prober", "targets", MOST_PAGES, cause, hint));
+    }
     for (key, list) in [("allow", &metered.allow), ("essential", &metered.essential)] {
         for (at, who) in list.iter().enumerate() {
             let Who::Group(name) = who else { continue };

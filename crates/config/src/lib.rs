@@ -20,12 +20,12 @@ pub use example::example;
 pub use problem::{LoadError, Problem};
 pub use schema::{Key, SectionInfo};
 pub use sections::{
-    Config, Dyndns, Metered, Metrics, Modem, Network, Nics, Notify, SECTIONS, System, Uplink,
+    Config, Dyndns, Metered, Metrics, Modem, Network, Nics, Notify, Prober, SECTIONS, System, Uplink,
 };
 pub use slice::{SLICE_DIR, daemons, load, load_slice, slice, slice_name};
 pub use values::{
     Apn, Auth, BillingDay, Bytes, Cidr, Device, DialMode, DialNumber, DnsAccount, DnsLink, DynamicName,
     FailbackHold, Group, Host, HostPort, Hostname, IdleHangup, Imei, InterfaceName, Mac, MailAddress,
-    MailSecurity, MailServer, MetricPrefix, MinSeverity, Mode, OpenPort, PdpType, Peer, Pin, ProbeKind,
-    ProbeTarget, Protocol, Secret, Text, UsbPath, Wait, WebUrl, Who,
+    MailSecurity, MailServer, MetricPrefix, MinSeverity, Mode, OpenPort, PageLine, PageTarget, PdpType, Peer,
+    Pin, ProbeKind, ProbeTarget, Protocol, Secret, Text, UsbPath, Wait, WebUrl, Who,
 };

@@ -5,7 +5,7 @@ use crate::schema::{section, sections};
 use crate::values::{
     Apn, Auth, BillingDay, Bytes, Cidr, DialMode, DialNumber, DnsAccount, DynamicName, FailbackHold, Group,
     HostPort, Hostname, IdleHangup, Imei, InterfaceName, MailAddress, MailServer, MetricPrefix, MinSeverity,
-    Mode, OpenPort, PdpType, Peer, Pin, ProbeTarget, Secret, Text, UsbPath, Wait, WebUrl, Who,
+    Mode, OpenPort, PageTarget, PdpType, Peer, Pin, ProbeTarget, Secret, Text, UsbPath, Wait, WebUrl, Who,
 };
 
 section! {
@@ -172,6 +172,18 @@ section! {
 }
 
 section! {
+    /// Pages that are asked for regularly: status and times for the status page and /metrics, a
+    /// condition when one fails three times in a row.
+    Prober "prober" for ["prober"] {
+        /// Addresses, at most 16, each with what differs from these: every=60 (seconds, from 10),
+        /// line=active (or wired, cellular, both), expect=200-399, match= (a word the page has in its
+        /// first 5120 bytes), metered= (seconds over a metered line; not set: at least 900). Over a line
+        /// whose quota is spent none is asked for.
+        targets "targets": Vec<PageTarget> = Vec::new(), like "[\"https://example.org/ every=60 line=active\"]";
+    }
+}
+
+section! {
     /// Numbers for a monitoring system. Prometheus finds them at /metrics of the status page.
     Metrics "metrics" for ["notify", "statusd"] {
         /// Answer /metrics on the status page's port, for the LAN.
@@ -187,5 +199,5 @@ section! {
 }
 
 sections! {
-    system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered, nics: Nics, notify: Notify, dyndns: Dyndns, metrics: Metrics
+    system: System, modem: Modem, network: Network, uplink: Uplink, metered: Metered, nics: Nics, notify: Notify, dyndns: Dyndns, prober: Prober, metrics: Metrics
 }

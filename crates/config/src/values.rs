@@ -6,6 +6,7 @@ mod metered;
 mod modem;
 mod network;
 mod notify;
+mod prober;
 mod target;
 mod text;
 
@@ -15,6 +16,7 @@ pub use metered::{BillingDay, Bytes, Device, Group, Mac, Who};
 pub use modem::{Apn, DialNumber, Pin};
 pub use network::{Cidr, FailbackHold, Hostname, InterfaceName, Mode, OpenPort, Peer, Protocol};
 pub use notify::{HostPort, MailAddress, MailSecurity, MailServer, MetricPrefix, MinSeverity, Wait, WebUrl};
+pub use prober::{PageLine, PageTarget};
 pub use target::{Host, ProbeKind, ProbeTarget};
 pub use text::{Secret, Text};
 

@@ -11,7 +11,6 @@
 pub mod address;
 pub mod daemon;
 pub mod deliver;
-pub mod dns;
 pub mod failover;
 pub mod lines;
 pub mod machine;
@@ -25,6 +24,8 @@ pub mod store;
 pub mod talk;
 pub mod tsig;
 pub mod web;
+
+pub use ::web::dns;
 
 /// Its name in unit, snapshot and configuration.
 pub const NAME: &str = "dyndns";

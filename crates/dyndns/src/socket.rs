@@ -1,18 +1,10 @@
-//! Connections that leave by one line and by no other, and questions to name servers.
+//! Questions to name servers.
 
-use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect as dial, setsockopt, socket,
-    sockopt,
-};
-use nix::sys::time::TimeVal;
-use ruleset::marks::Line;
-use serde::{Deserialize, Serialize};
+pub use ::web::Way;
 
 /// A server of one's own answers at once; this is for a slow line.
 const SERVER: Duration = Duration::from_secs(8);
@@ -20,44 +12,6 @@ const SERVER: Duration = Duration::from_secs(8);
 const RESOLVER: Duration = Duration::from_secs(4);
 /// Two are what resolv.conf usually has, and what fits into the child's time.
 const MOST_RESOLVERS: usize = 2;
-
-/// The way a request takes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Way {
-    /// The line's name: `wired` or `cellular`.
-    pub line: String,
-    /// Its interface.
-    pub interface: String,
-}
-
-impl Way {
-    fn mark(&self) -> u32 {
-        if self.line == Line::Wired.name() { Line::Wired.probe() } else { Line::Cellular.probe() }
-    }
-}
-
-/// Opens a connection, by `way` if one is given.
-///
-/// # Errors
-/// Whatever the system says, and if the way has no interface.
-pub fn connect(to: SocketAddr, way: Option<&Way>, limit: Duration) -> io::Result<TcpStream> {
-    let Some(way) = way else { return TcpStream::connect_timeout(&to, limit) };
-    // An empty name would bind to none, and the request would leave by the other line.
-    if way.interface.is_empty() {
-        return Err(io::Error::other("the line has no interface"));
-    }
-    let domain = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let socket = socket(domain, SockType::Stream, SockFlag::SOCK_CLOEXEC, SockProtocol::Tcp)?;
-    setsockopt(&socket, sockopt::BindToDevice, &OsString::from(&way.interface))?;
-    // uplink's rules send it by that line, and netguard never cuts it off.
-    setsockopt(&socket, sockopt::Mark, &way.mark())?;
-    // It also bounds connect (socket(7)).
-    let seconds = limit.as_secs().try_into().unwrap_or(i64::MAX);
-    #[expect(clippy::useless_conversion, reason = "time_t has another width on armhf")]
-    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(seconds.try_into().unwrap_or(1), 0))?;
-    dial(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
-    Ok(TcpStream::from(socket))
-}
 
 /// Sends a message to a name server over TCP and reads the answer (RFC 7766, 8).
 ///

@@ -5,33 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Which kind of address a record holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// A records.
-    V4,
-    /// AAAA records.
-    V6,
-}
-
-impl Family {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
-    /// The family of an address.
-    pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-
-    /// The type of its records.
-    pub fn record(self) -> &'static str {
-        match self {
-            Self::V4 => "A",
-            Self::V6 => "AAAA",
-        }
-    }
-}
+pub use ::web::{Family, Http};
 
 /// What is to be true: this name has this address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,31 +41,12 @@ pub enum Request {
     },
 }
 
-/// A request as a web service gets it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Http {
-    /// GET, POST or PATCH.
-    pub method: &'static str,
-    /// Where to.
-    pub url: String,
-    /// Header fields.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body; empty where the method has none.
-    pub body: Vec<u8>,
-}
-
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Http(http) => http.method,
             Self::Dns { .. } => "DNS",
         })
-    }
-}
-
-impl std::fmt::Debug for Http {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.method)
     }
 }
 

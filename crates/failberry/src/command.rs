@@ -8,7 +8,7 @@ use lexopt::Arg;
 use sysio::Root;
 
 use crate::request::{self, Request};
-use crate::{config_check, dns, exit, import, incidents, modem, notify, status, usage};
+use crate::{config_check, exec, exit, import, incidents, modem, notify, status, usage};
 
 const HELP: &str = "\
 usage: failberry COMMAND
@@ -24,6 +24,7 @@ usage: failberry COMMAND
   dns status           records, health checks, and what the world resolves
   dyndns retry         tell providers once more that had said to stop; root only
   notify test          send a test message by every configured way, and show what came of it
+  probe URL…           ask for pages now: status, and times by phase; see failberry probe --help
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
   usage [--json]       data of the cellular line in this billing period, and what is left
   usage set '3.2 GB'   take the provider's figure for this period; root only
@@ -77,6 +78,8 @@ pub enum Command {
     UsageSet(Root, String),
     /// Send a test message by every way.
     NotifyTest(Root),
+    /// Ask for pages; the words are for the program that does it.
+    Probe(Root, Vec<OsString>),
     /// Show the stick.
     Modem(Root),
     /// Ask the stick.
@@ -114,6 +117,9 @@ impl Command {
                 Arg::Long("yes") => yes = true,
                 Arg::Value(verb) if verbs.is_empty() && verb == "dns" => {
                     return Ok(Self::Dns(root, parser.raw_args()?.collect()));
+                }
+                Arg::Value(verb) if verbs.is_empty() && verb == "probe" => {
+                    return Ok(Self::Probe(root, parser.raw_args()?.collect()));
                 }
                 Arg::Value(verb) => verbs.push(verb),
                 other => return Err(other.unexpected()),
@@ -172,11 +178,12 @@ impl Command {
             Self::ConfigCheck(file) => config_check::run(&file),
             Self::ConfigImport(root) => import::run(&root),
             Self::Ask(root, what) => request::run(&root, what),
-            Self::Dns(root, words) => dns::run(&root, &words),
+            Self::Dns(root, words) => exec::run(&root, "dyndns", "dns", &words),
             Self::Incidents { root, json } => incidents::run(&root, json),
             Self::Usage { root, json } => usage::run(&root, json),
             Self::UsageSet(root, amount) => usage::set(&root, &amount),
             Self::NotifyTest(root) => notify::test(&root),
+            Self::Probe(root, words) => exec::run(&root, "prober", "probe", &words),
             Self::Modem(root) => modem::status(&root),
             Self::ModemAt(root, command) => modem::at(&root, &command),
             Self::ModemForgetPin(root) => modem::forget_pin(&root),
@@ -218,6 +225,9 @@ mod tests {
             assert_eq!(parse(&[word]).unwrap(), Command::Ask(root.clone(), request));
         }
         assert_eq!(parse(&["notify", "test"]).unwrap(), Command::NotifyTest(root.clone()));
+        let words = ["example.org", "--line", "wired", "--help"];
+        let probe = Command::Probe(root.clone(), words.map(OsString::from).to_vec());
+        assert_eq!(parse(&[&["probe"], &words[..]].concat()).unwrap(), probe);
         assert_eq!(parse(&["redial", "--help"]).unwrap(), Command::Help);
         let root = Root::system();
         assert_eq!(parse(&["modem"]).unwrap(), Command::Modem(root.clone()));

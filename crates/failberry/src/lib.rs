@@ -3,7 +3,7 @@
 
 mod command;
 mod config_check;
-mod dns;
+mod exec;
 pub mod exit;
 pub mod import;
 mod incidents;

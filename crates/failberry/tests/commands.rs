@@ -188,3 +188,20 @@ fn dyndns_retry_leaves_a_request_for_dyndns() {
     assert_eq!(failberry(dir.path(), &["dyndns", "retry"]).status.code(), Some(0));
     assert!(dir.path().join("run/failberry/requests/dyndns/retry").exists());
 }
+
+#[test]
+fn probe_becomes_the_program_that_has_tls_with_all_its_words() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = system();
+    let output = failberry(dir.path(), &["probe", "example.org"]);
+    assert_eq!(output.status.code(), Some(69));
+    assert!(err(&output).contains("prober is not installed here"), "{}", err(&output));
+    let program = dir.path().join("usr/libexec/failberry/prober");
+    fs::create_dir_all(program.parent().unwrap()).unwrap();
+    fs::write(&program, "#!/bin/sh\necho \"$@\"\nexit 1\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = failberry(dir.path(), &["probe", "example.org", "--line", "wired", "--help"]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = out(&output).trim_end().trim_end_matches('/');
+    assert_eq!(words, format!("probe example.org --line wired --help --root {}", dir.path().display()));
+}

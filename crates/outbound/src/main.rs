@@ -11,7 +11,8 @@ use std::process::ExitCode;
 type Program = (&'static str, fn() -> ExitCode);
 
 /// Every daemon that is in here.
-const PROGRAMS: [Program; 2] = [("dyndns", dyndns::program::main), ("notify", notify::program::main)];
+const PROGRAMS: [Program; 3] =
+    [("dyndns", dyndns::program::main), ("notify", notify::program::main), ("prober", prober::program::main)];
 
 /// The exit code for a wrong call (sysexits.h, `EX_USAGE`).
 const USAGE: u8 = 64;

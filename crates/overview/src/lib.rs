@@ -24,6 +24,7 @@ pub const DAEMONS: &[&str] = &[
     "netguard",
     "nic-health",
     "dyndns",
+    "prober",
     "notify",
     "pinghttpserver",
     "statusd",

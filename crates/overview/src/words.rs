@@ -39,6 +39,9 @@ pub fn meaning(daemon: &str, state: &str) -> &'static str {
         ("dyndns", "updating") => "a name is being told its address",
         ("dyndns", "retrying") => "a provider could not be told so far; trying again",
         ("dyndns", "stopped") => "a provider wants no more updates: see what is wrong below",
+        ("prober", "idle") => "no pages are configured: see [prober] in failberry.toml",
+        ("prober", "watching") => "pages are asked for, and answer as they should so far as is known",
+        ("prober", "failing") => "a page fails: see what is wrong below",
         ("notify", "watching") => "trouble is told to whoever is configured",
         ("notify", "retrying") => "something could not be delivered so far; trying again",
         ("notify", "silent") => "nobody is configured to be told: see [notify] in failberry.toml",
@@ -69,6 +72,10 @@ pub fn facts(document: &Document) -> Vec<(&'static str, String)> {
         "uplink" => uplink(fields),
         "notify" => notify(fields),
         "hub-reset" => hub_reset(fields),
+        "prober" => {
+            let count = fields.get("targets").and_then(Value::as_array).map(|all| all.len().to_string());
+            vec![("pages", count.filter(|n| n != "0"))]
+        }
         "netguard" => {
             let rules = |family| text(fields, &["rules", family]);
             vec![

@@ -7,6 +7,7 @@ mod chart;
 mod conditions;
 mod history;
 mod page;
+mod pages;
 
 pub use page::page;
 

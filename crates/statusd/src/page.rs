@@ -32,6 +32,7 @@ pub fn page(overview: &Overview, charts: &str) -> String {
     );
     let _ = conditions(&mut out, overview);
     out.push_str(charts);
+    let _ = crate::pages::section(&mut out, overview);
     out.push_str("<section>\n<h2>What is running</h2>\n");
     for part in &overview.parts {
         let _ = card(&mut out, overview, part);

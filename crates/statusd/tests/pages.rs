@@ -183,3 +183,33 @@ fn a_condition_leads_to_its_page() {
         assert_eq!(get(&mut site, path).status, 404, "{path}");
     }
 }
+
+#[test]
+fn pages_that_are_asked_for_have_a_section_with_status_and_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = system(dir.path());
+    assert!(!text(&get(&mut site, "/")).contains("Pages asked for"), "no pages, no section");
+    let now = clock::now().as_millis();
+    let document = serde_json::json!({
+        "schema": 1, "daemon": "prober", "version": "0", "boot_id": "b", "monotonic_ms": now, "wall": null,
+        "state": "failing", "since_ms": now, "conditions": [],
+        "targets": [
+            {"url": "https://<b>.example/", "line": "active", "state": "failing", "status": 503, "sent": 9,
+             "failed": 3, "why": "http: status 503, expected 200 to 399", "connect_ms": 12.4, "total_ms": 250.6,
+             "at_ms": now},
+            {"url": "https://c.example/", "line": "wired", "state": "unknown", "status": null, "sent": 0},
+        ],
+    });
+    std::fs::write(dir.path().join("run/failberry/prober.json"), document.to_string()).unwrap();
+    let response = get(&mut site, "/");
+    let page = text(&response);
+    for wanted in [
+        "<h3>https://&lt;b&gt;.example/ <span>503</span></h3>",
+        "<p>http: status 503, expected 200 to 399</p>",
+        "<p>251 ms (connection 12)</p>",
+        "3 of 9 failed",
+        "<span>not yet asked</span>",
+    ] {
+        assert!(page.contains(wanted), "{wanted} in {page}");
+    }
+}

@@ -36,8 +36,8 @@ pub use settings::{Settings, load_settings};
 pub use switch::{Candidate, Switch, Switched};
 pub use targets::{Asked, targets};
 
+use ::history::{Ring, Store};
 use daemonkit::{Daemon, Interest};
-use history::{Ring, Store};
 use netlink::Monitor;
 use ruleset::marks::Line;
 use std::os::fd::AsFd;
@@ -113,7 +113,7 @@ impl Uplink {
         if !settings.metered {
             cellular = cellular.with_tempo(link_health::Tempo::Brisk);
         }
-        let store = Store::new(root, &boot_id);
+        let store = Store::new(root, &boot_id, history::PLACE);
         let usage = Usage::open(root, &boot_id, &settings.costs)?;
         let now = clock::now();
         let memory = Memory::of(&snapshot::read(root, NAME, &boot_id, now));

@@ -3,10 +3,11 @@
 //! `link-health` decides whom to ask and what the answers mean; this sends what it wants sent, tells
 //! it what came back, and tells it of the interface: there or not, another one, and what it carried.
 
-use crate::history::Ring;
+use crate::history::entry;
 use crate::line::LineNow;
 use crate::probe::{Prober, Random};
 use crate::targets::{Asked, resolvers};
+use ::history::Ring;
 use daemonkit::Interest;
 use link_health::{
     Action, Event, Family, Outcome, Part, Settings, State, Target, TargetReport, Verdict, Watch,
@@ -274,11 +275,11 @@ impl LineWatch {
         }
         match outcome {
             Outcome::Answered { latency, code } => {
-                history.note(now, self.line, target, Some(*latency), *code);
+                history.note(now, &entry(self.line, target), Some(*latency), *code);
             }
-            Outcome::Wrong { code, .. } => history.note(now, self.line, target, None, *code),
+            Outcome::Wrong { code, .. } => history.note(now, &entry(self.line, target), None, *code),
             Outcome::Silent | Outcome::Refused { .. } | Outcome::Unresolvable => {
-                history.note(now, self.line, target, None, None);
+                history.note(now, &entry(self.line, target), None, None);
             }
             Outcome::Unsent(why) => {
                 log::debug!("{}: {why}", target.name);

@@ -18,6 +18,7 @@ fn group_of(daemon: &str) -> &'static str {
     match daemon {
         "dyndns" => "failberry-dyndns",
         "notify" => "failberry-notify",
+        "prober" => "failberry-prober",
         "statusd" => "failberry-status",
         "uplink" => "failberry-uplink",
         _ => "root",

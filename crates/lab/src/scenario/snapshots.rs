@@ -9,7 +9,7 @@ use super::expect::{ASK, Answer};
 use crate::appliance::Appliance;
 
 /// The daemons every image has; each must show a snapshot that is its own and fresh.
-pub const DAEMONS: [&str; 9] = [
+pub const DAEMONS: [&str; 10] = [
     "dyndns",
     "hub-reset",
     "modem-dialer",
@@ -17,6 +17,7 @@ pub const DAEMONS: [&str; 9] = [
     "nic-health",
     "notify",
     "pinghttpserver",
+    "prober",
     "statusd",
     "uplink",
 ];

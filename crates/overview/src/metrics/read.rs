@@ -32,6 +32,8 @@ pub(super) fn daemon(all: &mut Families, document: &Document) {
         }
         "pinghttpserver" | "statusd" => server(all, &document.daemon, &fields),
         "notify" => notify(all, &fields),
+        "prober" => prober(all, &fields),
+        "dyndns" => dyndns(all, &fields),
         _ => {}
     }
 }
@@ -115,6 +117,15 @@ fn server(all: &mut Families, daemon: &str, fields: &Value) {
     let labels = [("daemon", daemon)];
     all.counter("failberry_http_requests_total", "Requests answered.", &labels, number(fields, "/requests"));
     all.gauge("failberry_http_connections", "Connections open now.", &labels, number(fields, "/connections"));
+    let help = "Requests whose times the latencies are of.";
+    all.gauge("failberry_http_latency_requests", help, &labels, number(fields, "/latency/requests"));
+    for (quantile, path) in
+        [("0.5", "/latency/p50_ms"), ("0.99", "/latency/p99_ms"), ("1", "/latency/worst_ms")]
+    {
+        let labels = [("daemon", daemon), ("quantile", quantile)];
+        let help = "Time to answer a request, by the share of requests that took no longer.";
+        all.gauge("failberry_http_latency_seconds", help, &labels, number(fields, path).map(seconds));
+    }
 }
 
 fn notify(all: &mut Families, fields: &Value) {
@@ -127,6 +138,51 @@ fn notify(all: &mut Families, fields: &Value) {
         all.counter("failberry_notify_delivered_total", help, &labels, number(channel, "/delivered"));
         let help = "Tries that failed in a row.";
         all.gauge("failberry_notify_failures", help, &labels, number(channel, "/failures"));
+    }
+}
+
+/// Phases of a request, as `prober` names their times.
+const PHASES: [(&str, &str); 5] = [
+    ("dns", "/dns_ms"),
+    ("connect", "/connect_ms"),
+    ("tls", "/tls_ms"),
+    ("first-byte", "/first_byte_ms"),
+    ("total", "/total_ms"),
+];
+
+fn prober(all: &mut Families, fields: &Value) {
+    for target in list(fields, "/targets") {
+        let (Some(url), Some(line)) = (text(target, "/url"), text(target, "/line")) else { continue };
+        let labels = [("url", url), ("line", line)];
+        let state = text(target, "/state").filter(|state| *state != "unknown");
+        let up = state.map(|state| f64::from(u8::from(state == "ok")));
+        all.gauge("failberry_page_up", "Whether the page answers as it should.", &labels, up);
+        let help = "HTTP status of the last answer; none where there was no answer.";
+        all.gauge("failberry_page_status", help, &labels, number(target, "/status"));
+        let help = "Times the page was asked for since the daemon started.";
+        all.counter("failberry_page_requests_total", help, &labels, number(target, "/sent"));
+        let help = "Times the page did not answer as it should.";
+        all.counter("failberry_page_failures_total", help, &labels, number(target, "/failed"));
+        let help = "When the certificate of the page expires, in seconds since 1970.";
+        let until = number(target, "/certificate_until");
+        all.gauge("failberry_page_certificate_expiry_timestamp_seconds", help, &labels, until);
+        for (phase, path) in PHASES {
+            let labels = [("url", url), ("line", line), ("phase", phase)];
+            let help = "How long a phase of the last request took; total is all of it.";
+            all.gauge("failberry_page_seconds", help, &labels, number(target, path).map(seconds));
+        }
+    }
+}
+
+fn dyndns(all: &mut Families, fields: &Value) {
+    for record in list(fields, "/records") {
+        let label = |path: &str| text(record, path).unwrap_or_default();
+        let labels = [("name", label("/name")), ("type", label("/type")), ("account", label("/account"))];
+        let current = text(record, "/state").map(|state| f64::from(u8::from(state == "current")));
+        let help = "Whether the provider has been told the line's address.";
+        all.gauge("failberry_dns_record_current", help, &labels, current);
+        let help = "When the provider was told last, in seconds since 1970.";
+        all.gauge("failberry_dns_record_told_timestamp_seconds", help, &labels, number(record, "/told_unix"));
     }
 }
 

@@ -23,6 +23,18 @@ fn overview(evil: &str) -> Overview {
             "switches": {"count": 3, "last": null},
             "usage": {"link": "cellular", "used_bytes": 1000, "quota_bytes": null, "today_bytes": 10, "guard": "cut"},
         }),
+        "prober" => json!({"targets": [
+            {"url": evil, "line": "active", "state": "failing", "status": 503, "sent": 9, "failed": 3,
+             "dns_ms": null, "connect_ms": 12.5, "total_ms": 250.0, "certificate_until": 1_800_000_000},
+            {"url": "http://b/", "line": "wired", "state": "unknown", "status": null},
+        ]}),
+        "dyndns" => json!({"records": [
+            {"name": "h.example.org", "type": "A", "account": "a", "state": "current", "told_unix": 1_700_000_000},
+            {"name": "h.example.org", "type": "AAAA", "account": "a", "state": "retrying", "told_unix": null},
+        ]}),
+        "pinghttpserver" => json!({"requests": 7, "connections": 1,
+            "latency": {"requests": 5, "p50_ms": 0.5, "p99_ms": 2.0, "worst_ms": 4.0}}),
+        "statusd" => json!({"requests": 7, "connections": 1, "latency": null}),
         "modem-dialer" => json!({"network": {"signal_dbm": -71}, "link": {"rx_bytes": 5, "tx_bytes": 6}}),
         "notify" => json!({"queued": 2, "channels": [{"name": "ntfy", "delivered": 4, "failures": 1}]}),
         _ => json!({"requests": 7, "connections": 1, "repairs": 0}),
@@ -139,6 +151,18 @@ fn the_page_keeps_to_the_grammar_and_says_what_is_so() {
     assert_eq!(is("failberry_condition", &[("id", "x"), ("daemon", "uplink")]), Some(1.0));
     assert_eq!(is("failberry_notify_delivered_total", &[("channel", "ntfy")]), Some(4.0));
     assert_eq!(is("failberry_daemon_up", &[("daemon", "uplink")]), Some(1.0));
+    assert_eq!(is("failberry_page_up", &[("url", "a1"), ("line", "active")]), Some(0.0));
+    assert_eq!(is("failberry_page_status", &[("url", "a1")]), Some(503.0));
+    assert_eq!(is("failberry_page_failures_total", &[("url", "a1")]), Some(3.0));
+    assert_eq!(is("failberry_page_seconds", &[("url", "a1"), ("phase", "total")]), Some(0.25));
+    assert_eq!(is("failberry_page_seconds", &[("url", "a1"), ("phase", "connect")]), Some(0.0125));
+    assert_eq!(is("failberry_page_certificate_expiry_timestamp_seconds", &[]), Some(1_800_000_000.0));
+    assert_eq!(is("failberry_dns_record_current", &[("type", "A")]), Some(1.0));
+    assert_eq!(is("failberry_dns_record_current", &[("type", "AAAA")]), Some(0.0));
+    assert_eq!(is("failberry_dns_record_told_timestamp_seconds", &[("name", "h.example.org")]), Some(1.7e9));
+    let worst = [("daemon", "pinghttpserver"), ("quantile", "1")];
+    assert_eq!(is("failberry_http_latency_seconds", &worst), Some(0.004));
+    assert_eq!(is("failberry_http_latency_requests", &[("daemon", "pinghttpserver")]), Some(5.0));
 }
 
 #[test]
@@ -146,6 +170,12 @@ fn what_is_not_known_has_no_sample() {
     let samples = parse(&prometheus(&families(&overview("a1"), "0")));
     assert_eq!(value(&samples, "failberry_link_latency_seconds", &[("link", "cellular")]), None);
     assert_eq!(value(&samples, "failberry_usage_quota_bytes", &[]), None);
+    for name in ["failberry_page_up", "failberry_page_status"] {
+        assert_eq!(value(&samples, name, &[("url", "http://b/")]), None, "{name}");
+    }
+    assert_eq!(value(&samples, "failberry_page_seconds", &[("url", "a1"), ("phase", "dns")]), None);
+    assert_eq!(value(&samples, "failberry_dns_record_told_timestamp_seconds", &[("type", "AAAA")]), None);
+    assert_eq!(value(&samples, "failberry_http_latency_seconds", &[("daemon", "statusd")]), None);
 }
 
 #[test]

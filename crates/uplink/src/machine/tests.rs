@@ -84,6 +84,19 @@ fn dns_follows_the_line_in_use_and_comes_back() {
 }
 
 #[test]
+fn each_line_is_reported_with_its_own_name_servers() {
+    let mut machine = machine();
+    machine.step(at(1), both());
+    let report = crate::status::report(&machine, &crate::status::Numbers::default(), at(1));
+    let links = serde_json::to_value(&report.fields["links"]).unwrap();
+    let of = |name: &str| {
+        links.as_array().unwrap().iter().find(|link| link["name"] == name).unwrap()["dns"].clone()
+    };
+    assert_eq!(of("wired"), serde_json::json!(["192.168.178.1"]));
+    assert_eq!(of("cellular"), serde_json::json!(["198.51.100.53", "198.51.100.54"]));
+}
+
+#[test]
 fn routes_first_then_dns_and_connections_last_and_again_later() {
     let (mut machine, actions) = failed_over();
     let kinds: Vec<_> = actions.iter().map(std::mem::discriminant).collect();

@@ -106,6 +106,7 @@ fn link(line: &LineNow, machine: &Machine, numbers: &Numbers) -> Value {
         "default_route": line.metric.is_some(),
         "metric": line.metric,
         "gateway": line.gateway.map(|g| g.to_string()),
+        "dns": machine.servers(line.line).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "addresses": line.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "loss_percent": numbers.and_then(|n| n.loss_percent),
         "latency_ms": numbers.and_then(|n| n.latency_ms),

@@ -1,7 +1,5 @@
 //! The record in memory: bounded in targets, steps and samples a step.
 
-use link_health::{Kind, Target};
-use ruleset::marks::Line;
 use std::collections::VecDeque;
 use std::time::Duration;
 use sysio::Monotonic;
@@ -59,24 +57,30 @@ struct Open {
     latencies: Vec<u16>,
 }
 
+/// Whom a question was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The line it left by.
+    pub line: &'a str,
+    /// The target; with the line it is what a track is known by. Neither has tabs or line feeds.
+    pub name: &'a str,
+    /// Whose it is.
+    pub operator: &'a str,
+    /// How it is asked.
+    pub kind: &'a str,
+}
+
 /// The record of all targets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Ring {
+pub struct Ring {
     pub(super) tracks: Vec<Track>,
 }
 
 impl Ring {
-    /// A probe ended: with a latency if it was answered as it should.
-    pub(crate) fn note(
-        &mut self,
-        now: Monotonic,
-        line: Line,
-        target: &Target,
-        latency: Option<Duration>,
-        code: Option<u16>,
-    ) {
+    /// A question is over: with a latency if it was answered as it should.
+    pub fn note(&mut self, now: Monotonic, asked: &Asked<'_>, latency: Option<Duration>, code: Option<u16>) {
         let step = step_of(now);
-        let track = self.track(line, target);
+        let track = self.track(asked);
         if track.open.as_ref().is_none_or(|open| open.step != step) {
             track.close();
             track.open = Some(Open { step, ..Open::default() });
@@ -93,7 +97,7 @@ impl Ring {
 
     /// Ends steps that are over and forgets what is older than a day, by the wall clock (seconds since
     /// 1970) where that is known and the point is of an earlier boot.
-    pub(crate) fn turn(&mut self, now: Monotonic, unix: Option<u64>) {
+    pub fn turn(&mut self, now: Monotonic, unix: Option<u64>) {
         let step = step_of(now);
         let oldest = step.saturating_sub(u32::try_from(STEPS).unwrap_or(u32::MAX));
         for track in &mut self.tracks {
@@ -109,7 +113,7 @@ impl Ring {
     }
 
     /// When [`Ring::turn`] has something to do.
-    pub(crate) fn deadline(now: Monotonic) -> Monotonic {
+    pub fn deadline(now: Monotonic) -> Monotonic {
         start_of(step_of(now) + 1)
     }
 
@@ -120,14 +124,13 @@ impl Ring {
         }
     }
 
-    fn track(&mut self, line: Line, target: &Target) -> &mut Track {
-        let found = self.tracks.iter().position(|t| t.name == target.name && t.line == line.name());
+    fn track(&mut self, asked: &Asked<'_>) -> &mut Track {
+        let found = self.tracks.iter().position(|t| t.name == asked.name && t.line == asked.line);
         let at = found.unwrap_or_else(|| {
             if self.tracks.len() >= TRACKS {
                 self.tracks.remove(0);
             }
-            let track = Track::new(line.name(), &target.name, &target.operator, word(&target.kind));
-            self.tracks.push(track);
+            self.tracks.push(Track::new(asked.line, asked.name, asked.operator, asked.kind));
             self.tracks.len() - 1
         });
         &mut self.tracks[at]
@@ -189,32 +192,12 @@ pub(super) fn millis(tenths: u16) -> Option<f64> {
     (tenths > 0).then(|| f64::from(tenths) / f64::from(TENTHS))
 }
 
-/// A kind in snapshots and records.
-pub(crate) fn word(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Icmp => "icmp",
-        Kind::Dns { .. } => "dns",
-        Kind::Http { .. } => "http",
-        Kind::Tcp => "tcp",
-        Kind::Tls => "tls",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use link_health::Family;
 
-    fn target(name: &str) -> Target {
-        Target {
-            name: name.to_owned(),
-            operator: "x".to_owned(),
-            region: None,
-            kind: Kind::Icmp,
-            family: Family::V4,
-            address: None,
-            port: 0,
-        }
+    fn asked<'a>(line: &'a str, name: &'a str) -> Asked<'a> {
+        Asked { line, name, operator: "x", kind: "icmp" }
     }
 
     fn at(seconds: u64) -> Monotonic {
@@ -226,7 +209,7 @@ mod tests {
         let mut ring = Ring::default();
         let ms = |n| Some(Duration::from_millis(n));
         for latency in [ms(30), ms(10), None, ms(900), ms(20)] {
-            ring.note(at(61), Line::Wired, &target("a"), latency, Some(204));
+            ring.note(at(61), &asked("wired", "a"), latency, Some(204));
         }
         ring.turn(at(120), None);
         let (when, point) = ring.tracks[0].points[0];
@@ -238,7 +221,7 @@ mod tests {
     fn a_day_is_kept_and_no_more_however_long_it_runs() {
         let mut ring = Ring::default();
         for minute in 0..3000 {
-            ring.note(at(minute * 60), Line::Cellular, &target("a"), None, None);
+            ring.note(at(minute * 60), &asked("cellular", "a"), None, None);
             ring.turn(at(minute * 60), None);
         }
         assert!(ring.tracks[0].points.len() <= STEPS);
@@ -262,7 +245,7 @@ mod tests {
     fn lists_that_change_all_the_time_are_bounded() {
         let mut ring = Ring::default();
         for n in 0..1000 {
-            ring.note(at(n), Line::Wired, &target(&n.to_string()), None, None);
+            ring.note(at(n), &asked("wired", &n.to_string()), None, None);
         }
         assert!(ring.tracks.len() <= TRACKS);
     }

@@ -10,10 +10,6 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 use sysio::{Monotonic, Root, file};
 
-/// What others read.
-const SHOWN: &str = "/run/failberry-uplink/history.json";
-/// What survives.
-const KEPT: &str = "/data/failberry/uplink/history";
 const SHOWN_MODE: u32 = 0o644;
 const KEPT_MODE: u32 = 0o600;
 const SCHEMA: u32 = 1;
@@ -28,10 +24,20 @@ const BAR: Duration = Duration::from_secs(5 * 60);
 /// A day of all tracks is far below.
 const KEPT_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// Where a daemon's record lies.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// What others read.
+    pub shown: &'static str,
+    /// What survives.
+    pub kept: &'static str,
+}
+
 /// Where the record is written, and when again.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub struct Store {
     root: Root,
+    place: Place,
     boot_id: String,
     keep_at: Option<Monotonic>,
     failed: bool,
@@ -45,13 +51,14 @@ struct Clock {
 }
 
 impl Store {
-    pub(crate) fn new(root: &Root, boot_id: &str) -> Self {
-        Self { root: root.clone(), boot_id: boot_id.to_owned(), keep_at: None, failed: false }
+    /// For the boot `boot_id`, below `root`.
+    pub fn new(root: &Root, boot_id: &str, place: Place) -> Self {
+        Self { root: root.clone(), place, boot_id: boot_id.to_owned(), keep_at: None, failed: false }
     }
 
     /// What an earlier process or boot kept. A file that makes no sense is set aside.
-    pub(crate) fn load(&self) -> Ring {
-        let path = self.root.path(KEPT);
+    pub fn load(&self) -> Ring {
+        let path = self.root.path(self.place.kept);
         let read = file::read_bounded(&path, KEPT_LIMIT);
         let text = match read {
             Ok(bytes) => String::from_utf8(bytes).ok(),
@@ -72,7 +79,7 @@ impl Store {
     }
 
     /// Writes what is shown, and now and then what is kept; `end` says that there is no later.
-    pub(crate) fn write(&mut self, now: Monotonic, wall: Option<SystemTime>, ring: &Ring, end: bool) {
+    pub fn write(&mut self, now: Monotonic, wall: Option<SystemTime>, ring: &Ring, end: bool) {
         let unix = wall.and_then(|w| w.duration_since(SystemTime::UNIX_EPOCH).ok()).map(|d| d.as_secs());
         let clock = Clock { now, unix };
         let mut result = self.show(ring, &clock);
@@ -91,7 +98,7 @@ impl Store {
     }
 
     fn show(&self, ring: &Ring, clock: &Clock) -> io::Result<()> {
-        let path = self.root.path(SHOWN);
+        let path = self.root.path(self.place.shown);
         // Its folder is made by the unit; elsewhere, where nobody has made it, there are no charts.
         if !path.parent().is_some_and(Path::is_dir) {
             return Ok(());
@@ -100,7 +107,7 @@ impl Store {
     }
 
     fn keep(&self, ring: &Ring, clock: &Clock) -> io::Result<()> {
-        let path = self.root.path(KEPT);
+        let path = self.root.path(self.place.kept);
         // Without the data partition there is nothing to keep it on; who mounts it says so.
         if !path.parent().is_some_and(Path::is_dir) {
             return Ok(());
@@ -283,23 +290,25 @@ fn kept_point(line: &str) -> Option<(u32, u64, &str, Point)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use link_health::{Family, Kind, Target};
-    use ruleset::marks::Line;
+    use crate::Asked;
     use serde_json::Value;
+
+    const SHOWN: &str = "/run/failberry-x/history.json";
+    const KEPT: &str = "/data/failberry/x/history";
+    const PLACE: Place = Place { shown: SHOWN, kept: KEPT };
 
     const BOOT: &str = "11111111-2222-3333-4444-555555555555";
     const NOON: u64 = 1_800_000_000;
 
-    fn target() -> Target {
-        let (name, operator) = ("icmp 192.0.2.1".to_owned(), "x".to_owned());
-        Target { name, operator, region: None, kind: Kind::Icmp, family: Family::V4, address: None, port: 0 }
+    fn asked(name: &str) -> Asked<'_> {
+        Asked { line: "wired", name, operator: "x", kind: "icmp" }
     }
 
     fn filled(from_s: u64) -> Ring {
         let mut ring = Ring::default();
         for s in [from_s, from_s + 60] {
             let latency = Some(Duration::from_micros(12_340));
-            ring.note(Monotonic::from_secs(s), Line::Wired, &target(), latency, None);
+            ring.note(Monotonic::from_secs(s), &asked("icmp 192.0.2.1"), latency, None);
         }
         ring
     }
@@ -326,7 +335,7 @@ mod tests {
     fn points_carry_both_clocks() {
         let (_dir, root) = system();
         let now = Monotonic::from_secs(600);
-        Store::new(&root, BOOT).write(now, Some(wall(NOON)), &filled(300), false);
+        Store::new(&root, BOOT, PLACE).write(now, Some(wall(NOON)), &filled(300), false);
         let shown = shown(&root);
         assert_eq!(
             (&shown["schema"], &shown["step_s"], &shown["boot_id"]),
@@ -341,7 +350,7 @@ mod tests {
     #[test]
     fn a_wall_clock_that_jumps_by_years_moves_labels_and_nothing_else() {
         let (_dir, root) = system();
-        let mut store = Store::new(&root, BOOT);
+        let mut store = Store::new(&root, BOOT, PLACE);
         let ring = filled(300);
         let mut places = Vec::new();
         for clock in [Some(wall(NOON)), Some(wall(NOON + 400_000_000)), Some(wall(1)), None] {
@@ -355,10 +364,10 @@ mod tests {
     #[test]
     fn what_was_kept_is_there_after_a_crash_and_after_a_reboot() {
         let (_dir, root) = system();
-        Store::new(&root, BOOT).write(Monotonic::from_secs(600), Some(wall(NOON)), &filled(300), true);
-        let same = Store::new(&root, BOOT).load();
+        Store::new(&root, BOOT, PLACE).write(Monotonic::from_secs(600), Some(wall(NOON)), &filled(300), true);
+        let same = Store::new(&root, BOOT, PLACE).load();
         assert_eq!(same.tracks[0].points[0].0, When::Step(5));
-        let mut next = Store::new(&root, "another boot");
+        let mut next = Store::new(&root, "another boot", PLACE);
         let ring = next.load();
         // A hundred seconds after that, ten seconds into the new boot.
         next.write(Monotonic::from_secs(10), Some(wall(NOON + 100)), &ring, false);
@@ -375,12 +384,12 @@ mod tests {
         for broken in ["", "{", "failberry-history 1 x\nP b 1 1 1 1 1 1 1\n", "failberry-history 1 x\nT\ta\n"]
         {
             fs::write(root.path(KEPT), broken).unwrap();
-            assert_eq!(Store::new(&root, BOOT).load(), Ring::default());
+            assert_eq!(Store::new(&root, BOOT, PLACE).load(), Ring::default());
             assert!(!root.path(KEPT).exists());
             assert_eq!(fs::read_to_string(root.path(KEPT).with_extension("bad")).unwrap(), broken);
         }
         fs::write(root.path(KEPT), [0xff; 10]).unwrap();
-        assert_eq!(Store::new(&root, BOOT).load(), Ring::default());
+        assert_eq!(Store::new(&root, BOOT, PLACE).load(), Ring::default());
     }
 
     #[test]
@@ -389,12 +398,17 @@ mod tests {
         let mut ring = Ring::default();
         for minute in 0..24 * 60 {
             for n in 0..160 {
-                let target = Target { name: format!("https 2001:db8:{n:x}::1"), ..target() };
+                let name = format!("https 2001:db8:{n:x}::1");
                 let latency = Some(Duration::from_micros(12_340));
-                ring.note(Monotonic::from_secs(minute * 60), Line::Wired, &target, latency, Some(204));
+                ring.note(Monotonic::from_secs(minute * 60), &asked(&name), latency, Some(204));
             }
         }
-        Store::new(&root, BOOT).write(Monotonic::from_secs(24 * 60 * 60), Some(wall(NOON)), &ring, false);
+        Store::new(&root, BOOT, PLACE).write(
+            Monotonic::from_secs(24 * 60 * 60),
+            Some(wall(NOON)),
+            &ring,
+            false,
+        );
         let length = fs::metadata(root.path(SHOWN)).unwrap().len();
         assert!(length < 5_000_000, "{length} bytes");
         let shown = shown(&root);
@@ -406,7 +420,7 @@ mod tests {
     #[test]
     fn data_are_spared() {
         let (_dir, root) = system();
-        let mut store = Store::new(&root, BOOT);
+        let mut store = Store::new(&root, BOOT, PLACE);
         let ring = filled(0);
         for minute in 0..29 {
             store.write(Monotonic::from_secs(minute * 60), Some(wall(NOON)), &ring, false);

@@ -1,4 +1,4 @@
-//! What probes found in the last day, for charts: by target, in steps of a minute.
+//! What was asked of whom in the last day, for charts: by target, in steps of a minute.
 //!
 //! Keyed by `CLOCK_BOOTTIME`; the wall clock is a label put on when the record is written, so that a
 //! clock that jumps by years moves labels and nothing else.
@@ -6,5 +6,5 @@
 mod ring;
 mod store;
 
-pub(crate) use ring::{Ring, word};
-pub(crate) use store::Store;
+pub use ring::{Asked, Ring};
+pub use store::{Place, Store};

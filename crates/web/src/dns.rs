@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::talk::Family;
+use crate::request::Family;
 
 /// Longest name on the wire, longest label (RFC 1035, 2.3.4).
 const LONGEST_NAME: usize = 255;
@@ -14,12 +14,13 @@ const MOST_POINTERS: usize = 16;
 /// Records of an answer that are read; an update's answer has two, a question's some.
 const MOST_RECORDS: usize = 64;
 
-/// Types and classes (IANA's registry of DNS parameters).
-pub(crate) const SOA: u16 = 6;
-pub(crate) const TSIG: u16 = 250;
+/// Type of a zone's head (these numbers: IANA's registry of DNS parameters).
+pub const SOA: u16 = 6;
+/// Type of a signature.
+pub const TSIG: u16 = 250;
 const IN: u16 = 1;
 /// Class of a deletion (RFC 2136, 2.5.2) and of a signature (RFC 8945, 4.2).
-pub(crate) const ANY: u16 = 255;
+pub const ANY: u16 = 255;
 /// Opcode UPDATE in its place (RFC 2136, 2.2).
 const UPDATE: u16 = 5 << 11;
 /// Recursion desired.
@@ -194,25 +195,38 @@ fn address(data: &[u8]) -> Option<IpAddr> {
 
 /// Reads field by field.
 #[derive(Debug, Clone)]
-pub(crate) struct Reader<'a> {
-    pub(crate) bytes: &'a [u8],
-    pub(crate) at: usize,
+pub struct Reader<'a> {
+    /// All of it.
+    pub bytes: &'a [u8],
+    /// Where it is.
+    pub at: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], WireError> {
+    /// So many bytes.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8], WireError> {
         let end = self.at.checked_add(length).ok_or(WireError::Short)?;
         let taken = self.bytes.get(self.at..end).ok_or(WireError::Short)?;
         self.at = end;
         Ok(taken)
     }
 
-    pub(crate) fn u16(&mut self) -> Result<u16, WireError> {
+    /// Two bytes as a number.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub fn u16(&mut self) -> Result<u16, WireError> {
         self.take(2).map(|two| u16::from_be_bytes([two[0], two[1]]))
     }
 
     /// A name, its pointers followed (RFC 1035, 4.1.4), in canonical form.
-    pub(crate) fn name(&mut self) -> Result<Vec<u8>, WireError> {
+    ///
+    /// # Errors
+    /// If it is cut off, or impossible.
+    pub fn name(&mut self) -> Result<Vec<u8>, WireError> {
         let mut out = Vec::new();
         let (mut here, mut pointers, mut after) = (self.at, 0, None);
         loop {

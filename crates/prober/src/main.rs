@@ -1,0 +1,7 @@
+//! The program `prober` by itself; in the image it is part of `outbound`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prober::program::main()
+}
