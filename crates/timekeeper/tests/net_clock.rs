@@ -295,10 +295,9 @@ fn real_servers(world: &World) -> Programs {
     let pages = "location = /generate_204 { return 204; } location = /success.txt { return 200 \"success\\n\"; } \
                  location = /hotspot-detect.html { return 200 \"<HTML><HEAD><TITLE>Success</TITLE></HEAD>\"; } \
                  location = /connecttest.txt { return 200 \"Microsoft Connect Test\"; }";
-    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
+    let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|path| format!("{path}_temp_path {}/{path};\n", dir.display()))
-        .collect();
+        .concat();
     let config = format!(
         "daemon off; master_process off; pid {0}/nginx.pid; error_log {0}/nginx.log;\nevents {{}}\n\
          http {{ access_log off; {paths} server {{ listen 192.0.2.81:80; {pages} }} }}\n",
