@@ -95,6 +95,7 @@ pub struct World {
 
 /// What differs from one world to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Plan {
     /// Who is the LAN client's gateway.
     pub gateway: Gateway,

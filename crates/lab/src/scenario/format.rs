@@ -17,6 +17,7 @@ use crate::world::{Gateway, Via};
 /// A scenario: a machine and a timeline.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of the world")]
 pub struct Scenario {
     /// The file's name without `.toml`.
     #[serde(skip)]
