@@ -3,8 +3,8 @@
 
 use dyndns::address::told;
 use dyndns::dns::Message;
-use dyndns::provider::route53::xml;
-use dyndns::provider::{Account, cloudflare, dyndns2, lambda};
+use dyndns::provider::route53::{health, xml};
+use dyndns::provider::{Account, cloudflare, dyndns2, lambda, route53};
 use dyndns::talk::{Answer, Family, Order, Step};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -16,6 +16,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     let _ = xml::RecordSets::parse(data);
     let _ = xml::fault(data);
+    let _ = xml::accepted(data);
+    let _ = health::HealthChecks::parse(data);
+    let _ = health::HealthCheck::parse(data);
+    let _ = health::observations(data);
     let order = Order { name: "h.example.org".into(), address: [192, 0, 2, 1].into(), ttl: 60 };
     let (url, secret) = ("https://x.example/".to_owned(), "s".to_owned());
     let accounts = [
@@ -26,7 +30,15 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             api_key: None,
         }),
         Account::Dyndns2(dyndns2::Account { url: url.clone(), user: "u".into(), password: secret.clone() }),
-        Account::Cloudflare(cloudflare::Account { url, zone: "z".into(), token: secret }),
+        Account::Cloudflare(cloudflare::Account { url: url.clone(), zone: "z".into(), token: secret.clone() }),
+        Account::Route53(route53::Account {
+            url,
+            zone: "Z1".into(),
+            key_id: "k".into(),
+            secret,
+            set: Some("failberry-wired".into()),
+            failover: true,
+        }),
     ];
     let (head, body) = data.split_at(data.len().min(2));
     let status = head.iter().fold(0, |status, byte| status << 8 | u16::from(*byte)) % 600;

@@ -218,6 +218,18 @@ fn a_name_needs_an_account_that_is_defined_once() {
 }
 
 #[test]
+fn failover_records_are_route_53s() {
+    let with = |account: &str| {
+        let names = "names = [\"h.example.org account=a failover=yes\"]";
+        parse(format!("[dyndns]\n{names}\naccounts = [\"a: {account}\"]\n").as_bytes())
+    };
+    assert!(with("route53 zone=Z1 key-id=AK secret=geheim").is_ok());
+    let problems = with("cloudflare zone=z token=geheim").unwrap_err();
+    assert_eq!((problems.len(), problems[0].line), (1, 2));
+    assert!(problems[0].cause.contains("no account of Route 53"), "{problems:?}");
+}
+
+#[test]
 fn pages_are_sixteen_at_most() {
     let pages = |n: usize| format!("[prober]\ntargets = [{}]\n", "\"https://x.example/\",".repeat(n));
     assert!(parse(pages(16).as_bytes()).is_ok());

@@ -57,7 +57,7 @@ pub(crate) fn check(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
     found
 }
 
-/// Names that are told by an account nobody defined, and accounts of one name.
+/// Names that are told by an account nobody defined or that cannot do it, and accounts of one name.
 fn accounts(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
     let dyndns = &config.dyndns;
     let known: Vec<&str> = dyndns.accounts.iter().map(|a| a.expose().name.as_str()).collect();
@@ -66,6 +66,14 @@ fn accounts(config: &Config, file: &DeTable<'_>) -> Vec<Dangling> {
         if !known.contains(&name.account.as_str()) {
             let cause = format!("no account is called {}", name.account);
             let hint = format!("accounts are: {}; define it in accounts", or_none(&known));
+            found.push(dangling(file, "dyndns", "names", at, cause, hint));
+        }
+        let of =
+            dyndns.accounts.iter().map(crate::Secret::expose).find(|account| account.name == name.account);
+        if name.failover && of.is_some_and(|account| account.protocol != "route53") {
+            let cause = format!("failover=yes, but {} is no account of Route 53", name.account);
+            let hint =
+                "only Route 53 checks lines; name a route53 account, or leave failover= out".to_owned();
             found.push(dangling(file, "dyndns", "names", at, cause, hint));
         }
     }

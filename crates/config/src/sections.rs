@@ -157,7 +157,8 @@ section! {
     Dyndns "dyndns" for ["dyndns"] {
         /// Names, each with account= (below), and where they differ from these: link=active (or wired,
         /// cellular), family=ipv4 (or ipv6, both), ttl=60, set= (which of Route 53's failover records),
-        /// check=yes (look whether the DNS answers it).
+        /// check=yes (look whether the DNS answers it). At Route 53 instead of link=: failover=yes, one
+        /// record for each line, set up by `failberry dns apply`.
         names "names": Vec<DynamicName> = Vec::new(), like "[\"home.example.org account=home link=active\"]";
         /// Accounts with the providers, by a name of your choice and a protocol: `lambda url= secret=`
         /// (also lambda-v1, and lambda-v2 with key=), `dyndns2 url= user= password=`,

@@ -57,7 +57,12 @@ impl Office {
     /// If the process cannot be started or does not take its job.
     pub fn send(&self, job: &impl Serialize, now: Monotonic) -> io::Result<Courier> {
         let text = serde_json::to_vec(job)?;
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        // A program of several daemons knows by its own name which one it is.
+        if let Some(name) = std::env::args_os().next() {
+            command.arg0(name);
+        }
+        let mut child = command
             .arg(self.word)
             .arg("--root")
             .arg(&self.root)

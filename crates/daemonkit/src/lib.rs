@@ -109,6 +109,12 @@ pub trait Daemon {
         &[]
     }
 
+    /// Whether its work is over for this boot: then it ends, successfully, with what it published last
+    /// left behind.
+    fn done(&self) -> bool {
+        false
+    }
+
     /// After [`Event::Terminate`]: whether everything is torn down.
     fn finished(&self) -> bool {
         true

@@ -22,7 +22,7 @@ const NOTIFY_RETRY: Duration = Duration::from_secs(1);
 /// A wait ends after this even if nobody asked, so that a clock error cannot become a sleep for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Runs `daemon` until it is told to stop.
+/// Runs `daemon` until it is told to stop, or is done.
 ///
 /// # Errors
 /// [`Error::Loop`] if the loop cannot be set up or polled, [`Error::Daemon`] if the daemon gave up.
@@ -33,7 +33,7 @@ pub fn run<D: Daemon>(root: &Root, name: &str, version: &str, daemon: &mut D) ->
     turn.publish(daemon);
     turn.ready = turn.notifier.send("READY=1");
     let mut stop_by: Option<Monotonic> = None;
-    loop {
+    while !daemon.done() {
         let events = turn.wait(daemon, stop_by).map_err(|source| Error::Loop { action: "poll", source })?;
         for event in events {
             if event == Event::Terminate {
@@ -51,6 +51,9 @@ pub fn run<D: Daemon>(root: &Root, name: &str, version: &str, daemon: &mut D) ->
             return Ok(());
         }
     }
+    // Not "STOPPING=1": after that a unit with RemainAfterExit= would count as stopped all the same
+    // (service_enter_stop_by_notify in systemd's service.c).
+    Ok(())
 }
 
 struct Loop {

@@ -88,3 +88,43 @@ fn events_arrive_in_order_and_sigterm_ends_it() {
     assert_eq!(verdict.fresh().expect("fresh").fields["events"], expected.len());
     assert_eq!(fs::read_dir(dir.path().join("run/failberry/requests/story")).unwrap().count(), 0);
 }
+
+/// Done as soon as it has begun.
+struct Brief;
+
+impl Daemon for Brief {
+    type Error = Infallible;
+
+    fn interests(&self) -> Vec<Interest<'_>> {
+        Vec::new()
+    }
+
+    fn handle(&mut self, _: Monotonic, event: Event) -> Result<(), Infallible> {
+        assert_eq!(event, Event::Start);
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Monotonic> {
+        None
+    }
+
+    fn report(&self, _: Monotonic) -> Report {
+        Report::new("over")
+    }
+
+    fn done(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn who_is_done_ends_and_leaves_its_last_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::at(dir.path());
+    fs::create_dir_all(root.path("/run/failberry")).unwrap();
+    fs::create_dir_all(root.path("/proc/sys/kernel/random")).unwrap();
+    fs::write(root.path("/proc/sys/kernel/random/boot_id"), "a-boot").unwrap();
+    run(&root, "brief", "0", &mut Brief).unwrap();
+    let read = snapshot::read(&root, "brief", "a-boot", clock::now());
+    assert_eq!(read.fresh().map(|document| document.state.as_str()), Some("over"));
+}

@@ -22,6 +22,8 @@ use crate::talk::{Order, Verdict};
 
 /// The daemon whose snapshot tells of the lines.
 const LINES: &str = "uplink";
+/// The request to forget that a provider said to stop.
+pub const RETRY: &str = "retry";
 /// Without any news it is looked so often; a look at nothing new costs nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Never closer, whatever a machine's deadline says: what it waits for may not be its own to bring.
@@ -30,6 +32,8 @@ const LOOK_LEAST: Duration = Duration::from_secs(1);
 const MOST_FLIGHTS: usize = 3;
 /// So long a wrong clock holds back what TLS would refuse; then it is tried all the same.
 pub const CLOCK_PATIENCE: Duration = Duration::from_secs(600);
+/// Whether the clock is set is looked up so often while that holds something back.
+const CLOCK_LOOK: Duration = Duration::from_secs(2);
 /// A router's address is asked for anew so often: nobody tells when the provider changes it.
 const ASK_EVERY: Duration = Duration::from_secs(300);
 /// After a failure sooner, at first; doubling.
@@ -128,7 +132,7 @@ impl Dyndns {
 
     /// Whether TLS and signatures must still wait for the right time.
     pub(crate) fn waits_for_clock(&self, now: Monotonic) -> bool {
-        unix().is_none() && now.since(self.started) < CLOCK_PATIENCE
+        !clock::is_set(&self.root) && now.since(self.started) < CLOCK_PATIENCE
     }
 
     fn read_lines(&mut self, now: Monotonic) {
@@ -170,7 +174,8 @@ impl Dyndns {
         let next = self.records.iter().filter_map(|record| record.machine.deadline());
         let ask = self.asked.values().map(|asked| asked.next);
         let next = next.chain(ask).min().unwrap_or(now + LOOK_EVERY);
-        self.next_look = next.clamp(now + LOOK_LEAST, now + LOOK_EVERY);
+        let most = if self.waits_for_clock(now) { CLOCK_LOOK } else { LOOK_EVERY };
+        self.next_look = next.clamp(now + LOOK_LEAST, now + most);
     }
 
     fn view(&self, index: usize, now: Monotonic, lines: &Lines) -> View {
@@ -294,6 +299,18 @@ impl Dyndns {
         self.next_look = now;
     }
 
+    /// What a person asks for.
+    fn asked_for(&mut self, now: Monotonic, request: &str) {
+        if request != RETRY {
+            log::warn!("request {request}: unknown, known is {RETRY}");
+            return;
+        }
+        let forgotten =
+            self.records.iter_mut().map(|record| u32::from(record.machine.forget(now))).sum::<u32>();
+        log::info!("asked to try again: {forgotten} of {} records had stopped or failed", self.records.len());
+        self.next_look = now;
+    }
+
     /// Writes what has changed; what cannot be written is tried again with the next look.
     fn keep(&mut self) {
         let records: Records = self
@@ -372,6 +389,7 @@ impl daemonkit::Daemon for Dyndns {
                     self.next_look = now;
                 }
             }
+            Event::Request(name) | Event::RequestWith { name, .. } => self.asked_for(now, &name),
             _ => {}
         }
         self.hear(now);

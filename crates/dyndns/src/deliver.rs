@@ -22,7 +22,7 @@ pub const LIMIT: Duration = Duration::from_secs(45);
 /// Some dozens of certificates.
 const LARGEST_ROOTS: u64 = 128 * 1024;
 /// Some name servers and options.
-const LARGEST_RESOLV_CONF: u64 = 16 * 1024;
+pub(crate) const LARGEST_RESOLV_CONF: u64 = 16 * 1024;
 
 /// What the child is to do.
 #[derive(Serialize, Deserialize)]
@@ -82,9 +82,14 @@ pub fn main(root: &Root) {
     });
 }
 
+/// Certificates of one's own, if there are any.
+pub(crate) fn own_roots(root: &Root) -> Option<Vec<u8>> {
+    file::read_bounded(&root.path(OWN_ROOTS), LARGEST_ROOTS).ok()
+}
+
 /// Does it, within the limits of its kind.
 pub fn run(job: &Job, root: &Root) -> Heard {
-    let own = file::read_bounded(&root.path(OWN_ROOTS), LARGEST_ROOTS).ok();
+    let own = own_roots(root);
     match job {
         Job::Tell { account, order, way } => {
             Heard::Told { verdict: tell(account, order, way.as_ref(), own.as_deref()) }
@@ -159,11 +164,11 @@ fn look_up(root: &Root, name: &str, family: Family) -> Result<Vec<IpAddr>, Strin
     }
 }
 
-fn unix() -> u64 {
+pub(crate) fn unix() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn random() -> u16 {
+pub(crate) fn random() -> u16 {
     let mut bytes = [0; 2];
     // Without randomness TCP and the signature still protect us.
     let _ = SystemRandom::new().fill(&mut bytes);

@@ -3,15 +3,18 @@
 //! Everything up to the wire is pure. [`provider`] holds what each protocol sends and how its answers
 //! are judged, as conversations that are given answers and give the next request; [`address`] says
 //! which addresses the world can reach; [`machine`] decides when anybody is told anything at all;
-//! [`store`] keeps what was told, so that a reboot is no reason to tell it again.
+//! [`store`] keeps what was told, so that a reboot is no reason to tell it again. [`failover`] is the
+//! command that sets up Route 53's failover records.
 //!
 //! What blocks happens in a child process ([`deliver`]); the daemon's loop waits for none.
 
 pub mod address;
 pub mod daemon;
 pub mod deliver;
+pub mod failover;
 pub mod lines;
 pub mod machine;
+pub mod program;
 pub mod provider;
 pub mod settings;
 pub mod sigv4;

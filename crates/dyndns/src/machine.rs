@@ -143,6 +143,7 @@ struct Failing {
 
 /// One record.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts; the state is the phase")]
 pub struct Machine {
     memory: Memory,
     /// Whether the DNS shows what the provider has; failover records and proxies answer otherwise.
@@ -163,6 +164,8 @@ pub struct Machine {
     repair_at: Monotonic,
     repair_gap: Duration,
     asked_dns: bool,
+    /// A person wants to see whether it works now.
+    again: bool,
 }
 
 impl Machine {
@@ -184,7 +187,21 @@ impl Machine {
             repair_at: now,
             repair_gap: REPAIR,
             asked_dns: false,
+            again: false,
         }
+    }
+
+    /// A person has mended what was wrong at the provider: a stop and a backoff of ours are over, and it
+    /// is told once more to see whether it works. A wait that the provider asked for stands, and so does
+    /// what is polite. Says whether there was anything to forget.
+    pub fn forget(&mut self, now: Monotonic) -> bool {
+        let stopped = self.memory.stopped.take().is_some();
+        if !stopped && self.failing.is_none() {
+            return false;
+        }
+        self.backoff = now;
+        self.again = true;
+        true
     }
 
     /// What must survive.
@@ -234,6 +251,7 @@ impl Machine {
             Verdict::Same { address } => self.accepted(now, unix, wanted, *address, REPAIR_MOST),
             Verdict::Stop { code, why } => {
                 self.failing = None;
+                self.again = false;
                 self.memory.stopped = Some(Stopped { code: code.clone(), why: why.clone() });
             }
             Verdict::Later { why, at_least } => self.failed(now, unix, why, *at_least, jitter),
@@ -270,7 +288,8 @@ impl Machine {
             return None;
         }
         let check = self.checked.then_some(self.next_check);
-        let tell = (self.differs_from_told(wanted) || self.wants_repair()).then(|| self.may_tell());
+        let tell =
+            (self.differs_from_told(wanted) || self.again || self.wants_repair()).then(|| self.may_tell());
         [check, tell].into_iter().flatten().min()
     }
 
@@ -337,7 +356,7 @@ impl Machine {
     }
 
     fn must_tell(&self, wanted: IpAddr, unix: Option<u64>, now: Monotonic) -> bool {
-        if self.differs_from_told(wanted) {
+        if self.differs_from_told(wanted) || self.again {
             return true;
         }
         let at = self.memory.told.as_ref().and_then(|told| told.unix);
@@ -351,7 +370,8 @@ impl Machine {
         let full = self.attempts.len() >= BURST;
         let burst = self.attempts.front().filter(|_| full).map(|first| *first + BURST_TIME);
         let settled = self.since + SETTLE;
-        let repair = self.address.is_some_and(|a| !self.differs_from_told(a)).then_some(self.repair_at);
+        let same = self.address.is_some_and(|a| !self.differs_from_told(a));
+        let repair = (same && !self.again).then_some(self.repair_at);
         let all = [spacing, burst, Some(settled), Some(self.backoff), Some(self.hold), repair];
         all.into_iter().flatten().max().unwrap_or(settled)
     }
@@ -369,6 +389,7 @@ impl Machine {
         }
         self.memory = Memory { told: Some(Told { wanted, address, unix }), stopped: None, hold: None };
         self.failing = None;
+        self.again = false;
         self.differs = None;
         self.repair_at = now + self.repair_gap.max(gap);
         self.next_check = now + CHECK_FIRST;

@@ -132,6 +132,42 @@ fn who_says_stop_is_never_asked_again_whatever_happens() {
 }
 
 #[test]
+fn a_stop_is_forgotten_when_a_person_says_so_and_tried_once() {
+    let mut world = World::new(told(A), B);
+    world.provider = |_| Verdict::stop("abuse", "blocked");
+    world.play(3600);
+    // Not mended: the next word to stop counts as much as the first.
+    assert!(world.machine.forget(world.now));
+    world.play(3600);
+    assert_eq!(world.tells.len(), 2);
+    assert!(world.machine.memory().stopped.is_some());
+    // Mended; also when the address is the one that was told before all this.
+    world.provider = good;
+    world.address = A;
+    world.play(10);
+    assert!(world.machine.forget(world.now));
+    world.play(3600);
+    assert_eq!(world.tells.len(), 3);
+    assert_eq!((world.machine.state(), world.machine.memory().stopped.clone()), ("current", None));
+    // There is nothing to forget, and so nothing is told.
+    assert!(!world.machine.forget(world.now));
+    world.play(3600);
+    assert_eq!(world.tells.len(), 3);
+}
+
+#[test]
+fn a_wait_that_the_provider_asked_for_outlasts_a_persons_impatience() {
+    let mut world = World::new(told(A), B);
+    world.provider = |_| Verdict::later("911", Duration::from_secs(600));
+    world.play(60);
+    assert!(world.machine.forget(world.now));
+    world.play(500);
+    assert_eq!(world.tells.len(), 1);
+    world.play(60);
+    assert_eq!(world.tells.len(), 2);
+}
+
+#[test]
 fn a_provider_in_trouble_is_left_alone_for_as_long_as_it_asks_even_after_a_reboot() {
     let mut world = World::new(told(A), B);
     world.provider = |_| Verdict::later("911", Duration::from_secs(600));

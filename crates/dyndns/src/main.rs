@@ -1,24 +1,7 @@
-//! The daemon `dyndns` and its sending child; see the library.
+//! The program `dyndns` by itself; in the image it is part of `outbound`.
 
 use std::process::ExitCode;
 
-use dyndns::daemon::Dyndns;
-use dyndns::{NAME, VERSION, deliver, settings};
-
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
-    if words.first().and_then(|word| word.to_str()) == Some(deliver::WORD) {
-        let root = match &words[..] {
-            [_, flag, dir] if flag == "--root" => sysio::Root::at(dir),
-            _ => sysio::Root::system(),
-        };
-        deliver::main(&root);
-        return ExitCode::SUCCESS;
-    }
-    daemonkit::start(NAME, VERSION, |arguments| {
-        let settings = settings::load(&arguments.config);
-        // Not the path: after an update in place that may be another program.
-        let mut daemon = Dyndns::new(&arguments.root, settings, "/proc/self/exe")?;
-        Ok(daemonkit::run(&arguments.root, NAME, VERSION, &mut daemon)?)
-    })
+    dyndns::program::main()
 }

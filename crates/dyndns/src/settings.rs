@@ -6,6 +6,7 @@ use std::path::Path;
 use config::{Config, DnsAccount, DnsLink, DynamicName};
 use ring::digest;
 
+use crate::failover::{CELLULAR_SET, WIRED_SET};
 use crate::provider::{Account, cloudflare, dyndns2, lambda, rfc2136, route53};
 use crate::talk::{Family, hex};
 
@@ -41,9 +42,18 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What it is called in reports and in what is kept.
+    /// What it is called in what is kept. One name may have several record sets at one account.
     pub fn id(&self) -> String {
-        format!("{} {} {}", self.name, self.family.record(), self.account_name)
+        let set = self.set().map_or_else(String::new, |set| format!(" {set}"));
+        format!("{} {} {}{set}", self.name, self.family.record(), self.account_name)
+    }
+
+    /// Which of the name's record sets, where it has several.
+    pub fn set(&self) -> Option<&str> {
+        match &self.account {
+            Account::Route53(account) => account.set.as_deref(),
+            _ => None,
+        }
     }
 
     /// The account's configuration in a hash: a provider's "stop" holds until that is another.
@@ -73,7 +83,8 @@ pub fn settings(config: &Config) -> Settings {
     let named = dyndns.names.iter().filter_map(|name| Some((name, account(name)?)));
     let records = named.flat_map(|(name, account)| {
         let families = [(Family::V4, name.ipv4), (Family::V6, name.ipv6)];
-        families.into_iter().filter(|(_, wanted)| *wanted).map(|(family, _)| record(name, account, family))
+        let families = families.into_iter().filter(|(_, wanted)| *wanted);
+        families.flat_map(|(family, _)| records(name, account, family))
     });
     let mut unique: Vec<Wanted> = Vec::new();
     for record in records {
@@ -86,19 +97,25 @@ pub fn settings(config: &Config) -> Settings {
     Settings { records: unique, ask }
 }
 
-fn record(name: &DynamicName, account: &DnsAccount, family: Family) -> Wanted {
-    Wanted {
+/// One, or with failover one for each line.
+fn records(name: &DynamicName, account: &DnsAccount, family: Family) -> Vec<Wanted> {
+    let record = |link, set| Wanted {
         name: name.name.clone(),
         family,
-        link: name.link,
+        link,
         ttl: name.ttl,
         check: name.check,
         account_name: account.name.clone(),
-        account: provider(account, name.set.clone()),
+        account: provider(account, set, name.failover),
+    };
+    if name.failover {
+        let sets = [(DnsLink::Wired, WIRED_SET), (DnsLink::Cellular, CELLULAR_SET)];
+        return sets.into_iter().map(|(link, set)| record(link, Some(set.to_owned()))).collect();
     }
+    vec![record(name.link, name.set.clone())]
 }
 
-fn provider(account: &DnsAccount, set: Option<String>) -> Account {
+fn provider(account: &DnsAccount, set: Option<String>, failover: bool) -> Account {
     let option = |key: &str| account.option(key).unwrap_or_default().to_owned();
     let url = |usual: &str| account.option("url").unwrap_or(usual).trim_end_matches('/').to_owned();
     let lambda = |generation| {
@@ -129,6 +146,7 @@ fn provider(account: &DnsAccount, set: Option<String>) -> Account {
             key_id: option("key-id"),
             secret: option("secret"),
             set,
+            failover,
         }),
         _ => {
             let server = option("server");
@@ -188,6 +206,24 @@ mod tests {
         assert_eq!(ids, ["h.e.org A a", "h.e.org AAAA a"]);
         let Account::Rfc2136(server) = &settings.records[0].account else { panic!("rfc2136") };
         assert_eq!((server.host.as_str(), server.port), ("ns.e.org", 53));
+    }
+
+    #[test]
+    fn a_name_that_fails_over_is_one_record_for_each_line_with_a_memory_of_its_own() {
+        let settings = read(
+            "[dyndns]\nnames = [\"h.e.org account=a failover=yes family=both\"]\n\
+             accounts = [\"a: route53 zone=Z1 key-id=AK secret=s\"]\n",
+        );
+        let ids: Vec<_> = settings.records.iter().map(Wanted::id).collect();
+        let expected = [
+            "A a failberry-wired",
+            "A a failberry-cellular",
+            "AAAA a failberry-wired",
+            "AAAA a failberry-cellular",
+        ];
+        assert_eq!(ids, expected.map(|id| format!("h.e.org {id}")));
+        assert!(settings.records.iter().all(|record| !record.check));
+        assert_eq!((settings.records[0].link, settings.records[1].link), (DnsLink::Wired, DnsLink::Cellular));
     }
 
     #[test]

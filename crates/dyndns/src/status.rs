@@ -1,5 +1,6 @@
 //! What `dyndns` says about itself: the records, and what is wrong with them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -27,6 +28,8 @@ pub fn report(dyndns: &Dyndns, now: Monotonic) -> Report {
     };
     let mut report =
         Report::new(state).field("records", dyndns.records.iter().map(record).collect::<Vec<_>>());
+    let outside = dyndns.asked.iter().filter_map(|(line, asked)| Some((line.clone(), asked.address?)));
+    report = report.field("outside", json!(outside.collect::<BTreeMap<_, _>>()));
     for kind in &KINDS {
         report = report.condition(troubles(dyndns, now, kind));
     }
@@ -43,6 +46,7 @@ fn record(record: &Record) -> Value {
         "name": record.wanted.name,
         "type": record.wanted.family.record(),
         "account": record.wanted.account_name,
+        "set": record.wanted.set(),
         "protocol": record.wanted.account.protocol(),
         "state": record.machine.state(),
         "address": told.map(|told| told.address),
@@ -127,12 +131,9 @@ fn troubles(dyndns: &Dyndns, now: Monotonic, kind: &Kind) -> Option<Condition> {
         .iter()
         .filter_map(|record| {
             let words = (kind.words)(&record.machine.trouble(now)?)?;
-            Some(format!(
-                "{} ({}, {}): {words}",
-                record.wanted.name,
-                record.wanted.family.record(),
-                record.wanted.account_name
-            ))
+            let wanted = &record.wanted;
+            let which = wanted.set().unwrap_or(&wanted.account_name);
+            Some(format!("{} ({}, {which}): {words}", wanted.name, wanted.family.record()))
         })
         .collect();
     (!details.is_empty())

@@ -39,6 +39,7 @@ fn accounts(server: &Server) -> Vec<Account> {
             key_id: "AK".into(),
             secret: "geheim".into(),
             set: None,
+            failover: false,
         }),
         Account::Rfc2136(rfc2136::Account {
             host: server.address.ip().to_string(),

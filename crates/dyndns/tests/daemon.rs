@@ -210,6 +210,25 @@ fn abuse_stops_for_good_even_after_a_reboot_until_the_account_is_another() {
 }
 
 #[test]
+fn a_stop_is_over_when_a_person_asks_to_try_again() {
+    let mended = Arc::new(AtomicUsize::new(0));
+    let state = Arc::clone(&mended);
+    let server = Server::new(LOCAL, None, move |_, stream| {
+        say(stream, 200, if state.load(Ordering::SeqCst) == 0 { "badauth" } else { "good" });
+    });
+    let mut house = House::new(&dyndns2(&server, ""));
+    house.line("wired", WIRED, CELLULAR);
+    house.start();
+    house.wait_until("stopped", |house| house.conditions() == ["dyndns-stopped"]);
+    mended.store(1, Ordering::SeqCst);
+    let request = house.path("run/failberry/requests/dyndns/retry");
+    fs::write(&request, "").unwrap();
+    house.wait_until("told", |house| current(house, WIRED));
+    assert!(house.conditions().is_empty() && !request.exists());
+    assert_eq!(server.heard().len(), 2);
+}
+
+#[test]
 fn no_secret_is_in_log_snapshot_or_memory() {
     let server = Server::new(LOCAL, None, |_, stream| say(stream, 200, &format!("what is {PASSWORD}?")));
     let mut house = House::new(&dyndns2(&server, ""));
@@ -305,4 +324,21 @@ fn a_wrong_secret_stops_after_one_second_look() {
     house.wait_until("stopped", |house| house.conditions() == ["dyndns-stopped"]);
     // get, set, and get again to see whether the address had changed.
     assert_eq!(server.heard().len(), 3);
+}
+
+#[test]
+fn an_update_that_waits_for_the_clock_goes_out_within_seconds_of_its_being_set() {
+    let server = honest();
+    let mut house = House::new(&dyndns2(&server, "").replace("http:", "https:"));
+    house.line("wired", WIRED, CELLULAR);
+    // timesyncd runs, and nobody has answered it so far.
+    fs::create_dir_all(house.path("run/systemd/timesync")).unwrap();
+    house.start();
+    house.wait_until("waiting", |house| house.conditions() == ["dyndns-waiting-for-clock"]);
+    let state = |house: &House| house.snapshot()["records"][0]["state"].clone();
+    assert_eq!(state(&house), "pending");
+    clock::mark_set(&sysio::Root::at(house.dir.path())).unwrap();
+    let after = house.wait_until("telling", |house| state(house) == "telling");
+    assert!(after < Duration::from_secs(6), "{after:?}");
+    assert!(house.conditions().is_empty(), "{:?}", house.conditions());
 }

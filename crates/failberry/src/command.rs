@@ -19,6 +19,10 @@ usage: failberry COMMAND
   redial               hang up and call again
   dial                 with modem.dial on-demand: call now, also while the wired line is up
   hangup               end the call, and make no other until the wired line fails again
+  dns plan             what Route 53's failover records lack; exit 2 when there are changes
+  dns apply            show it, ask, and make it so
+  dns status           records, health checks, and what the world resolves
+  dyndns retry         tell providers once more that had said to stop; root only
   notify test          send a test message by every configured way, and show what came of it
   probe URL…           ask for pages now: status, and times by phase; see failberry probe --help
   incidents [--json]   what went wrong, and what each rung of the ladder did about it
@@ -50,8 +54,10 @@ pub enum Command {
     ConfigCheck(PathBuf),
     /// Import the configuration from the card.
     ConfigImport(Root),
-    /// Ask the dialer for a call, or its end.
+    /// Ask a daemon for something.
     Ask(Root, Request),
+    /// Route 53's failover records; what is wanted of them is not looked at here.
+    Dns(Root, Vec<OsString>),
     /// Ask the dialer to send the PIN once more.
     ModemForgetPin(Root),
     /// Show what went wrong.
@@ -109,6 +115,9 @@ impl Command {
                 Arg::Long("root") => root = Root::at(parser.value()?),
                 Arg::Long("json") => json = true,
                 Arg::Long("yes") => yes = true,
+                Arg::Value(verb) if verbs.is_empty() && verb == "dns" => {
+                    return Ok(Self::Dns(root, parser.raw_args()?.collect()));
+                }
                 Arg::Value(verb) if verbs.is_empty() && verb == "probe" => {
                     return Ok(Self::Probe(root, parser.raw_args()?.collect()));
                 }
@@ -128,6 +137,7 @@ impl Command {
             ["redial"] => Self::Ask(root, Request::Redial),
             ["dial"] => Self::Ask(root, Request::Dial),
             ["hangup"] => Self::Ask(root, Request::HangUp),
+            ["dyndns", "retry"] => Self::Ask(root, Request::RetryNames),
             ["notify", "test"] => Self::NotifyTest(root),
             ["modem"] => Self::Modem(root),
             ["modem", "at", command] => Self::ModemAt(root, (*command).to_owned()),
@@ -168,6 +178,7 @@ impl Command {
             Self::ConfigCheck(file) => config_check::run(&file),
             Self::ConfigImport(root) => import::run(&root),
             Self::Ask(root, what) => request::run(&root, what),
+            Self::Dns(root, words) => exec::run(&root, "dyndns", "dns", &words),
             Self::Incidents { root, json } => incidents::run(&root, json),
             Self::Usage { root, json } => usage::run(&root, json),
             Self::UsageSet(root, amount) => usage::set(&root, &amount),
@@ -203,6 +214,11 @@ mod tests {
         assert_eq!(parse(&["usage", "--json"]).unwrap(), usage);
         let set = Command::UsageSet(root.clone(), "3.2 GB".into());
         assert_eq!(parse(&["usage", "set", "3.2 GB"]).unwrap(), set);
+        let retry = Command::Ask(root.clone(), Request::RetryNames);
+        assert_eq!(parse(&["dyndns", "retry"]).unwrap(), retry);
+        let words = ["apply", "--yes", "--wired", "203.0.113.5", "--help"];
+        let dns = Command::Dns(root.clone(), words.map(OsString::from).to_vec());
+        assert_eq!(parse(&[&["dns"], &words[..]].concat()).unwrap(), dns);
         for (word, request) in
             [("redial", Request::Redial), ("dial", Request::Dial), ("hangup", Request::HangUp)]
         {
@@ -243,6 +259,8 @@ mod tests {
             &["usage", "set"],
             &["usage", "set", "3.2", "GB"],
             &["notify"],
+            &["dyndns"],
+            &["dyndns", "retry", "--json"],
             &["notify", "test", "--json"],
             &["modem", "at"],
             &["modem", "at", "AT", "+CSQ"],

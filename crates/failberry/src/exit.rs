@@ -3,9 +3,9 @@
 /// All is well.
 pub const OK: u8 = 0;
 /// `status`: works, but not as it should, or part of it is unknown; `modem`: not connected;
-/// `modem at`: the stick answered with an error.
+/// `modem at`: the stick answered with an error; `dns`: something cannot be set up, or was refused.
 pub const DEGRADED: u8 = 1;
-/// `status`: something does not work.
+/// `status`: something does not work; `dns plan`: there are changes to be made.
 pub const FAILED: u8 = 2;
 /// `EX_USAGE`: a word on the command line we do not know.
 pub const USAGE: u8 = 64;

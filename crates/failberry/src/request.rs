@@ -1,4 +1,4 @@
-//! `failberry redial`, `dial` and `hangup`: requests for the dialer.
+//! `failberry redial`, `dial`, `hangup` and `dyndns retry`: requests that need no answer.
 
 use std::io::ErrorKind;
 
@@ -6,10 +6,10 @@ use sysio::{Root, file};
 
 use crate::exit;
 
-/// Where the dialer looks for requests.
-const REQUESTS: &str = "/run/failberry/requests/modem-dialer";
+/// Where daemons look for requests, each in a folder of its own.
+const REQUESTS: &str = "/run/failberry/requests";
 
-/// What is asked of the dialer.
+/// What is asked, and of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// Hang up and call again.
@@ -18,14 +18,24 @@ pub enum Request {
     Dial,
     /// Hang up, although it is down.
     HangUp,
+    /// Tell providers again that had said to stop.
+    RetryNames,
 }
 
 impl Request {
+    fn daemon(self) -> &'static str {
+        match self {
+            Self::Redial | Self::Dial | Self::HangUp => "modem-dialer",
+            Self::RetryNames => "dyndns",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Redial => "redial",
             Self::Dial => "dial",
             Self::HangUp => "hangup",
+            Self::RetryNames => "retry",
         }
     }
 
@@ -40,23 +50,28 @@ impl Request {
                 "asked modem-dialer to hang up, which it does with modem.dial = \"on-demand\"; \
                  failberry status shows how it goes"
             }
+            Self::RetryNames => {
+                "asked dyndns to tell providers once more that had said to stop; failberry status shows how \
+                 it goes"
+            }
         }
     }
 }
 
-/// Leaves the request; the dialer removes it when it takes it.
+/// Leaves the request; the daemon removes it when it takes it.
 pub(crate) fn run(root: &Root, request: Request) -> u8 {
-    let path = format!("{REQUESTS}/{}", request.name());
+    let daemon = request.daemon();
+    let path = format!("{REQUESTS}/{daemon}/{}", request.name());
     let Err(error) = file::write_atomic(&root.path(&path), b"", 0o644) else {
         println!("{}", request.done());
         return exit::OK;
     };
     let (hint, code) = match error.kind() {
-        ErrorKind::PermissionDenied => ("only root may ask; log in as root", exit::NO_PERMISSION),
+        ErrorKind::PermissionDenied => ("only root may ask; log in as root".to_owned(), exit::NO_PERMISSION),
         ErrorKind::NotFound => {
-            ("modem-dialer is not installed here; is this the appliance?", exit::UNAVAILABLE)
+            (format!("{daemon} is not installed here; is this the appliance?"), exit::UNAVAILABLE)
         }
-        _ => ("see journalctl -u modem-dialer", exit::IO),
+        _ => (format!("see journalctl -u {daemon}"), exit::IO),
     };
     eprintln!("failberry: write {path}: {error}; {hint}");
     code

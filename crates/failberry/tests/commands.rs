@@ -162,6 +162,34 @@ fn a_wrong_word_is_a_usage_error_with_the_way_to_help() {
 }
 
 #[test]
+fn dns_becomes_the_program_that_has_tls_with_all_its_words() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = system();
+    let output = failberry(dir.path(), &["dns", "plan"]);
+    assert_eq!(output.status.code(), Some(69));
+    assert!(err(&output).contains("dyndns is not installed here"), "{}", err(&output));
+    let program = dir.path().join("usr/libexec/failberry/dyndns");
+    fs::create_dir_all(program.parent().unwrap()).unwrap();
+    fs::write(&program, "#!/bin/sh\necho \"$@\"\nexit 2\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = failberry(dir.path(), &["dns", "plan", "--wired", "203.0.113.5", "--help"]);
+    assert_eq!(output.status.code(), Some(2));
+    let words = out(&output).trim_end().trim_end_matches('/');
+    assert_eq!(words, format!("dns plan --wired 203.0.113.5 --help --root {}", dir.path().display()));
+}
+
+#[test]
+fn dyndns_retry_leaves_a_request_for_dyndns() {
+    let dir = system();
+    let output = failberry(dir.path(), &["dyndns", "retry"]);
+    assert_eq!(output.status.code(), Some(69));
+    assert!(err(&output).contains("dyndns is not installed here"), "{}", err(&output));
+    fs::create_dir_all(dir.path().join("run/failberry/requests/dyndns")).unwrap();
+    assert_eq!(failberry(dir.path(), &["dyndns", "retry"]).status.code(), Some(0));
+    assert!(dir.path().join("run/failberry/requests/dyndns/retry").exists());
+}
+
+#[test]
 fn probe_becomes_the_program_that_has_tls_with_all_its_words() {
     use std::os::unix::fs::PermissionsExt;
     let dir = system();

@@ -11,10 +11,12 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::carrier::{CarrierConfig, Ipv6Subscriber};
+use crate::checker::Checkers;
 use crate::client::{Client, Habit};
 use crate::error::{Context, Error, Result};
 use crate::image::Card;
 use crate::line::{Direction, Line};
+use crate::net::route53::ZONE_MARK;
 use crate::process::{self, Output};
 use crate::qemu::{self, Console, Extra, Machine, Model, Parts};
 use crate::stick::{self, StickConfig, StickHandle};
@@ -71,6 +73,7 @@ pub struct Appliance {
     switched_on: u32,
     extras: Vec<Extra>,
     clients: Vec<Client>,
+    checkers: Option<Checkers>,
     /// What the lines had carried when counting began anew.
     counted: [u64; 2],
     _lock: Flock<File>,
@@ -111,7 +114,6 @@ impl Appliance {
         let sockets = sockets()?;
         let key = make_key(&folder)?;
         let card = Card::copy(options.image, folder.join("card.img"))?;
-        card.put("failberry.toml", options.config.as_bytes())?;
         let public = key.with_extension("pub");
         card.put("authorized_keys", &fs::read(&public).context(format!("read {}", public.display()))?)?;
         if options.model == Model::BoardRpi3b {
@@ -121,6 +123,8 @@ impl Appliance {
         if options.extras.contains(&Extra::NetworkCard) {
             world.add_card(&folder)?;
         }
+        let hosted = world.route53.as_ref().map_or("", |service| &service.zone);
+        card.put("failberry.toml", options.config.replace(ZONE_MARK, hosted).as_bytes())?;
         let carrier = carrier(&world, options.plan)?;
         let subscriber = carrier.subscriber;
         let stick = match options.model {
@@ -148,6 +152,7 @@ impl Appliance {
             switched_on: 0,
             extras: options.extras.to_vec(),
             clients: Vec::new(),
+            checkers: None,
             counted: [0; 2],
             _lock: lock,
         };
@@ -312,6 +317,24 @@ impl Appliance {
         &self.clients
     }
 
+    /// A health checker of the internet begins to ask over both lines.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn begin_checks(&mut self) -> Result<()> {
+        self.checkers = Some(Checkers::begin(&self.world.internet, world::WIRED, self.subscriber)?);
+        Ok(())
+    }
+
+    /// That checker.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn checkers(&self) -> Result<&Checkers> {
+        let nobody = || Error::Unexpected("nobody checks: checker-start comes first".to_owned());
+        self.checkers.as_ref().ok_or_else(nobody)
+    }
+
     /// Bytes a line has carried, both ways, since counting began.
     pub fn line_bytes(&self, line: Line) -> u64 {
         self.carried(line).saturating_sub(self.counted[line as usize])
@@ -340,10 +363,15 @@ fn carrier(world: &World, plan: Plan) -> Result<CarrierConfig> {
     let prefix = world::CARRIER_PREFIX.parse();
     let prefix = prefix.map_err(|error| Error::Unexpected(format!("the carrier's prefix: {error}")))?;
     let ipv6 = Ipv6Subscriber { gateway_id: 1, subscriber_id: 2, prefix };
+    let usual = CarrierConfig::default();
+    let (subscriber, gateway) =
+        if plan.carrier_nat { world::SHARED_SUBSCRIBER } else { (usual.subscriber, usual.gateway) };
     Ok(CarrierConfig {
         netns: Some(world.carrier.path()),
         ipv6: plan.ipv6.then_some(ipv6),
-        ..CarrierConfig::default()
+        subscriber,
+        gateway,
+        ..usual
     })
 }
 

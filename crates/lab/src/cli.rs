@@ -211,7 +211,7 @@ fn benchmark(arguments: &Arguments, top: &Path) -> Result<u8> {
         let built = |path: &str| Some(top.join("build/bench").join(path)).filter(|program| program.exists());
         let programs = bench::ping::Programs {
             ours: top.join("target/release/pinghttpserver"),
-            nginx: built("nginx/usr/sbin/nginx"),
+            nginx: Some(PathBuf::from("/usr/sbin/nginx")).filter(|path| path.exists()),
             threads: built("threads"),
         };
         let report = bench::ping::run(&programs, &folder, &stop)?;

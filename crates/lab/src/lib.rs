@@ -6,6 +6,7 @@
 pub mod appliance;
 pub mod bench;
 pub mod carrier;
+pub mod checker;
 pub mod cli;
 pub mod client;
 pub mod error;

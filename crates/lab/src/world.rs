@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::line::{Line, LineFault, Lines, Mended};
 use crate::net::http::{self, Response, Url};
 use crate::net::internet::{self, dnsmasq};
-use crate::net::{Namespace, dns};
+use crate::net::{Namespace, dns, route53, zone};
 use crate::process::Keep;
 
 /// The appliance in the LAN: the router reserves this address for its MAC.
@@ -47,6 +47,12 @@ pub const PUBLIC_RESOLVER: Ipv4Addr = Ipv4Addr::new(9, 9, 9, 9);
 pub const HOUSE_PREFIX: &str = "2001:db8:77::";
 /// The subscriber's IPv6 network behind the carrier.
 pub const CARRIER_PREFIX: &str = "2001:db8:cc::";
+/// The carrier's own address in the internet.
+const CARRIER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 130);
+/// A subscriber and the carrier's end of its call, where the carrier shares one public address among its
+/// customers (RFC 6598: 100.64.0.0/10 is for that).
+pub const SHARED_SUBSCRIBER: (Ipv4Addr, Ipv4Addr) =
+    (Ipv4Addr::new(100, 64, 7, 20), Ipv4Addr::new(100, 64, 7, 1));
 /// DNS (IANA).
 const DNS_PORT: u16 = 53;
 
@@ -77,20 +83,30 @@ pub struct World {
     pub client: Arc<Namespace>,
     /// The inside of a stick that is a network card, where a scenario has one.
     pub card: Option<CardNetwork>,
+    /// Route 53's API, where a scenario has it.
+    pub route53: Option<route53::Route53>,
     /// The messages that reached `http://web.test/alert`.
     pub alerts: internet::Alerts,
     /// Who resolves names for the LAN client.
     resolver: Ipv4Addr,
     _servers: Vec<Keep>,
+    _zone: Option<zone::ZoneServer>,
 }
 
 /// What differs from one world to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Plan {
     /// Who is the LAN client's gateway.
     pub gateway: Gateway,
     /// Whether both lines carry IPv6, and the house has a network of its own.
     pub ipv6: bool,
+    /// Whether the carrier translates its subscriber's address.
+    pub carrier_nat: bool,
+    /// Whether there is a zone that takes updates.
+    pub zone: bool,
+    /// Whether there is Route 53's API.
+    pub route53: bool,
     /// What the lines' randomness is made from.
     pub seed: u64,
 }
@@ -124,6 +140,8 @@ impl World {
         let alerts = internet::Alerts::default();
         let mut servers = internet::populate(&internet, &NAME_SERVERS, logs, &alerts)?;
         servers.push(house_server(&router, logs, plan)?);
+        let route53 = if plan.route53 { Some(route53::start(&internet, logs)?) } else { None };
+        let zone = if plan.zone { Some(zone::start(&internet, logs)?) } else { None };
         let resolver = match plan.gateway {
             Gateway::Router => ROUTER,
             Gateway::Appliance => PUBLIC_RESOLVER,
@@ -139,6 +157,8 @@ impl World {
             alerts,
             resolver,
             _servers: servers,
+            route53,
+            _zone: zone,
         })
     }
 
@@ -230,6 +250,17 @@ impl World {
     }
 }
 
+impl World {
+    /// The address of a name of the zone that takes updates, asked where it is kept.
+    ///
+    /// # Errors
+    /// When its server does not answer within `limit`, or has none.
+    pub fn zone_address(&self, name: &str, limit: Duration) -> Result<Ipv4Addr> {
+        let server = SocketAddr::from((zone::ZONE_SERVER, DNS_PORT));
+        self.internet.inside(|| dns::resolve(server, name, limit))
+    }
+}
+
 /// Which way a page of the internet's web server went, read from the address it names.
 pub fn way(body: &str, subscriber: Ipv4Addr) -> Option<Via> {
     way_from(body.trim().strip_prefix("you come from ")?.parse().ok()?, subscriber)
@@ -239,6 +270,7 @@ pub fn way(body: &str, subscriber: Ipv4Addr) -> Option<Via> {
 pub fn way_from(address: Ipv4Addr, subscriber: Ipv4Addr) -> Option<Via> {
     match address {
         WIRED => Some(Via::Wired),
+        CARRIER => Some(Via::Cellular),
         address if address == subscriber || address == CARD_SUBSCRIBER => Some(Via::Cellular),
         _ => None,
     }
@@ -275,7 +307,7 @@ fn wire_lines(internet: &Namespace, router: &Namespace, carrier: &Namespace, pla
     router.ip("address add 2001:db8:ffff::2/64 dev wan nodad")?;
     internet.ip(&format!("address add 192.0.2.129/30 dev {cellular}"))?;
     internet.ip(&format!("address add 2001:db8:fffe::1/64 dev {cellular} nodad"))?;
-    carrier.ip("address add 192.0.2.130/30 dev net")?;
+    carrier.ip(&format!("address add {CARRIER}/30 dev net"))?;
     carrier.ip("address add 2001:db8:fffe::2/64 dev net nodad")?;
     for namespace in [internet, router, carrier] {
         namespace.sysctl("ipv4/ip_forward", "1")?;
@@ -289,7 +321,15 @@ fn wire_lines(internet: &Namespace, router: &Namespace, carrier: &Namespace, pla
     carrier.ip("route add default via 192.0.2.129")?;
     carrier.ip("-6 route add default via 2001:db8:fffe::1")?;
     // The carrier's subscribers: the stick's and the network card's.
-    internet.ip("route add 198.51.100.0/24 via 192.0.2.130")?;
+    internet.ip(&format!("route add 198.51.100.0/24 via {CARRIER}"))?;
+    if plan.carrier_nat {
+        carrier.nft(
+            "table ip shared {
+               chain out { type nat hook postrouting priority srcnat;
+                 ip saddr 100.64.0.0/10 oifname net masquerade; }
+             }",
+        )?;
+    }
     if plan.ipv6 {
         internet.ip(&format!("-6 route add {HOUSE_PREFIX}/64 via 2001:db8:ffff::2"))?;
         internet.ip(&format!("-6 route add {CARRIER_PREFIX}/64 via 2001:db8:fffe::2"))?;

@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod notice;
 pub mod outbox;
 pub mod outgoing;
+pub mod program;
 pub mod settings;
 pub mod status;
 pub mod store;

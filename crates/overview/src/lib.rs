@@ -33,6 +33,10 @@ pub const DAEMONS: &[&str] = &[
 /// The import of the configuration: it runs once a boot, so its snapshot does not grow stale.
 pub const CONFIG_IMPORT: &str = "config-import";
 
+/// Brings the time and ends with this state once systemd-timesyncd keeps it; not among [`DAEMONS`],
+/// because before its first word of a boot nothing is wrong.
+const TIMEKEEPER: (&str, &str) = ("timekeeper", "synchronised");
+
 /// How the whole is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
@@ -67,6 +71,11 @@ pub struct Part {
     pub known: Result<Document, Doubt>,
 }
 
+/// Whether nothing more is to come of it in this boot.
+fn is_last_word(daemon: &str, document: &Document) -> bool {
+    daemon == CONFIG_IMPORT || (daemon, document.state.as_str()) == TIMEKEEPER
+}
+
 /// Why a daemon is unknown.
 #[derive(Debug)]
 pub struct Doubt {
@@ -83,7 +92,7 @@ impl Part {
         let doubt = |reason: String, last| Err(Doubt { reason, last, missing: false });
         let known = match verdict {
             Verdict::Fresh(document) => Ok(document),
-            Verdict::Stale(document, _) if daemon == CONFIG_IMPORT => Ok(document),
+            Verdict::Stale(document, _) if is_last_word(&daemon, &document) => Ok(document),
             Verdict::Stale(document, age) => {
                 let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
                 doubt(format!("silent for {}", ago(age)), Some(Box::new(document)))

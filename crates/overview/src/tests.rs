@@ -80,6 +80,22 @@ fn the_import_of_the_configuration_speaks_once_a_boot() {
 }
 
 #[test]
+fn the_timekeepers_last_word_holds_and_its_silence_before_that_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = system(dir.path());
+    let say = |state: &str| {
+        put(dir.path(), "timekeeper", BOOT, 10, &json!([]));
+        let path = dir.path().join("run/failberry/timekeeper.json");
+        let text = std::fs::read_to_string(&path).unwrap().replace("serving", state);
+        std::fs::write(path, text).unwrap();
+    };
+    say("synchronised");
+    assert_eq!(see(&root, 101).health(), Health::Healthy);
+    say("asking");
+    assert_eq!(see(&root, 101).health(), Health::Degraded);
+}
+
+#[test]
 fn a_missing_daemon_has_failed_and_a_broken_snapshot_is_unknown() {
     let dir = tempfile::tempdir().unwrap();
     let root = system(dir.path());

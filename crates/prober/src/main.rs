@@ -1,8 +1,7 @@
-//! The daemon `prober`, its asking child and `prober probe`; see the library.
+//! The program `prober` by itself; in the image it is part of `outbound`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().skip(1).collect();
-    prober::main(&words)
+    prober::program::main()
 }

@@ -1,7 +1,10 @@
 //! Clocks: one that never jumps, and the wall clock with its doubts.
 
+use std::io;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime};
+
+use crate::{Root, file};
 
 /// A moment of `CLOCK_BOOTTIME`: time since boot, suspended time included; never jumps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,6 +13,13 @@ pub struct Monotonic(Duration);
 /// Before this the wall clock is a default, not a time: a Pi has no battery-backed clock and
 /// starts at the build time of its system at best. 2026-01-01T00:00:00Z.
 const PLAUSIBLE_SINCE: Duration = Duration::from_secs(1_767_225_600);
+
+/// systemd-timesyncd's folder, from its start to its end (`RuntimeDirectory=` of its unit) ...
+const TIMESYNCD: &str = "/run/systemd/timesync";
+/// ... and in it, since it has synchronised the clock (systemd-timesyncd.service(8)).
+const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
+/// `timekeeper` has set the clock during this boot, or found it right.
+const SET: &str = "/run/failberry/clock-set";
 
 impl Monotonic {
     /// The moment `since_boot` after boot.
@@ -66,10 +76,39 @@ pub fn now() -> Monotonic {
     Monotonic(Duration::from(time))
 }
 
-/// The wall clock, or `None` while it cannot be right.
+/// The wall clock, or `None` while it cannot be right. Good enough to date a record by; for
+/// certificates see [`is_set`].
 pub fn wall() -> Option<SystemTime> {
     let time = SystemTime::now();
-    (time.duration_since(SystemTime::UNIX_EPOCH).ok()? >= PLAUSIBLE_SINCE).then_some(time)
+    (time >= plausible_since()).then_some(time)
+}
+
+/// No clock shows an earlier time and is right.
+pub fn plausible_since() -> SystemTime {
+    SystemTime::UNIX_EPOCH + PLAUSIBLE_SINCE
+}
+
+/// Whether the wall clock has somebody's word during this boot. A plausible one may still be as old
+/// as the image or the last shutdown: systemd sets it to the later of the two at boot, and a certificate
+/// that was issued since is not valid yet by it. Where no timesyncd runs, somebody else keeps the time.
+pub fn is_set(root: &Root) -> bool {
+    let there = |path: &str| root.path(path).exists();
+    wall().is_some() && (synchronised(root) || there(SET) || !there(TIMESYNCD))
+}
+
+/// Whether systemd-timesyncd has synchronised the clock.
+pub fn synchronised(root: &Root) -> bool {
+    root.path(SYNCHRONISED).exists()
+}
+
+/// Makes [`is_set`] true for the rest of this boot.
+///
+/// # Errors
+/// Whatever writing says.
+pub fn mark_set(root: &Root) -> io::Result<()> {
+    /// Everybody looks.
+    const MODE: u32 = 0o644;
+    file::write_atomic(&root.path(SET), b"", MODE)
 }
 
 #[cfg(test)]
@@ -81,6 +120,21 @@ mod tests {
         let first = now();
         assert!(now() >= first);
         assert!(first > Monotonic::default());
+    }
+
+    #[test]
+    fn a_clock_is_set_by_timesyncds_word_or_by_ours_or_is_not_timesyncds_business() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::at(dir.path());
+        assert!(is_set(&root), "no timesyncd");
+        std::fs::create_dir_all(root.path(TIMESYNCD)).unwrap();
+        assert!(!is_set(&root));
+        std::fs::write(root.path(SYNCHRONISED), "").unwrap();
+        assert!(is_set(&root));
+        std::fs::remove_file(root.path(SYNCHRONISED)).unwrap();
+        std::fs::create_dir_all(root.path("/run/failberry")).unwrap();
+        mark_set(&root).unwrap();
+        assert!(is_set(&root));
     }
 
     #[test]

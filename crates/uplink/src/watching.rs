@@ -64,7 +64,7 @@ struct Seen {
 
 impl LineWatch {
     pub(crate) fn new(line: Line, settings: Settings, all: Vec<Rc<Asked>>) -> Self {
-        let seed = Random::default().next();
+        let seed = Random::default().draw();
         Self {
             line,
             all,

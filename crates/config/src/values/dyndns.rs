@@ -104,6 +104,7 @@ pub enum DnsLink {
 
 /// A name that follows the address of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a yes or no of the owner's, by itself")]
 pub struct DynamicName {
     /// The name.
     pub name: String,
@@ -119,6 +120,8 @@ pub struct DynamicName {
     pub ttl: u32,
     /// Which of a name's failover records (Route 53).
     pub set: Option<String>,
+    /// Whether it has one record for each line, of which Route 53 answers the one that works.
+    pub failover: bool,
     /// Whether the DNS answers what the provider was told: not where records fail over, or behind a
     /// proxy.
     pub check: bool,
@@ -130,7 +133,7 @@ impl TextValue for DynamicName {
 
     fn parse(text: &str) -> Result<Self, Fault> {
         const HINT: &str = "write \"home.example.org account=home link=active family=ipv4\"";
-        const KEYS: &[&str] = &["account", "link", "family", "ttl", "set", "check"];
+        const KEYS: &[&str] = &["account", "link", "family", "ttl", "set", "check", "failover"];
         plain(text, HINT)?;
         let mut words = text.split_whitespace();
         let name = super::target::domain(words.next().unwrap_or_default())?.to_ascii_lowercase();
@@ -155,14 +158,23 @@ impl TextValue for DynamicName {
             option("ttl").map_or(Some(TTL), |ttl| ttl.parse().ok().filter(|ttl| (1..=86_400).contains(ttl)));
         let ttl = ttl.ok_or_else(|| wrong("ttl", "seconds from 1 to 86400"))?;
         let set = option("set").map(str::to_owned);
+        let failover = match option("failover") {
+            None | Some("no") => false,
+            Some("yes") => true,
+            _ => return Err(wrong("failover", "yes or no")),
+        };
+        if failover && ["link", "set", "check"].iter().any(|key| option(key).is_some()) {
+            let hint = "with failover=yes there is a record for each line; leave link=, set= and check= out";
+            return Err(Fault::new("failover=yes beside link=, set= or check=", hint));
+        }
         let check = match option("check") {
-            None => set.is_none(),
+            None => set.is_none() && !failover,
             Some("yes") => true,
             Some("no") => false,
             _ => return Err(wrong("check", "yes or no")),
         };
         let account = account.to_owned();
-        Ok(Self { name, account, link, ipv4, ipv6, ttl, set, check, text: text.to_owned() })
+        Ok(Self { name, account, link, ipv4, ipv6, ttl, set, failover, check, text: text.to_owned() })
     }
 
     fn text(&self) -> String {
@@ -250,9 +262,15 @@ mod tests {
         let name =
             DynamicName::parse("h.example.org account=a link=cellular family=both set=SECONDARY").unwrap();
         assert!(name.ipv4 && name.ipv6 && !name.check && name.link == DnsLink::Cellular);
+        let name = DynamicName::parse("h.example.org account=a failover=yes ttl=30").unwrap();
+        assert!(name.failover && !name.check && name.set.is_none());
         for bad in [
             "",
             "home",
+            "h.e.org account=a failover=maybe",
+            "h.e.org account=a failover=yes link=wired",
+            "h.e.org account=a failover=yes set=x",
+            "h.e.org account=a failover=yes check=yes",
             "h.e.org",
             "h.e.org account=a link=dsl",
             "h.e.org account=a ttl=0",

@@ -36,6 +36,7 @@ fn route53(set: Option<&str>) -> Account {
         key_id: "AKID".into(),
         secret: "sec-ret".into(),
         set: set.map(str::to_owned),
+        failover: false,
     })
 }
 

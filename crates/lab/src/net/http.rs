@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Context, Error, Result};
 
@@ -214,7 +214,10 @@ fn answer(mut stream: TcpStream, page: impl Fn(&Request) -> Reply) -> io::Result
 
 fn head(reply: &Reply, first: Option<u64>, length: usize) -> String {
     let status = if first.is_some() { 206 } else { reply.status };
-    let mut head = format!("HTTP/1.1 {status} x\r\nContent-Type: text/plain\r\nConnection: close\r\n");
+    // Who has a clock tells the time (RFC 9110 section 6.6.1).
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let mut head =
+        format!("HTTP/1.1 {status} x\r\nDate: {date}\r\nContent-Type: text/plain\r\nConnection: close\r\n");
     if let Some(location) = &reply.location {
         let _ = write!(head, "Location: {location}\r\n");
     }

@@ -11,7 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::Namespace;
+use super::clock;
 use super::http::{self, Reply};
+use super::zone;
 use crate::error::{Context, Result};
 use crate::process::Keep;
 
@@ -176,11 +178,13 @@ pub fn populate(
     let addresses = HOSTS.iter().flat_map(|host| host.ipv4.iter().chain(host.ipv6));
     let further = name_servers.iter().map(ToString::to_string).chain(["2001:db8::53".to_owned()]);
     let lie = [LIE.0.to_owned(), LIE.1.to_owned()];
-    for address in addresses.map(ToString::to_string).chain(further).chain(lie) {
+    let clocks = clock::ADDRESSES.iter().map(ToString::to_string);
+    for address in addresses.map(ToString::to_string).chain(further).chain(lie).chain(clocks) {
         let nodad = if address.contains(':') { " nodad" } else { "" };
         internet.ip(&format!("address add {address} dev lo{nodad}"))?;
     }
     internet.inside(|| serve(alerts))?;
+    internet.inside(clock::serve)?;
     Ok(vec![name_server(internet, name_servers, logs)?, liar(internet, logs)?])
 }
 
@@ -263,6 +267,7 @@ fn flow(address: SocketAddr) -> Result<()> {
 fn name_server(internet: &Namespace, own: &[Ipv4Addr], logs: &Path) -> Result<Keep> {
     let mut command = dnsmasq(internet);
     command.args(everywhere()).arg("--local=/test/");
+    command.arg(format!("--server=/{}/{}", zone::ZONE, zone::ZONE_SERVER));
     for name in own.iter().enumerate() {
         command.arg(format!("--host-record=ns{}.test,{}", name.0 + 1, name.1));
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::appliance::Appliance;
 use crate::carrier::CarrierStats;
 use crate::carrier::card::CardNetwork;
+use crate::checker::Checkers;
 use crate::client::{Client, Habit};
 use crate::error::{Error, Result};
 use crate::fault::{Fault, Kind};
@@ -41,6 +42,10 @@ pub enum Action {
     ClientStart(Habit),
     /// How long it was silent until now is forgotten.
     ClientForget(Habit),
+    /// A health checker of the internet begins to ask over both lines.
+    CheckerStart,
+    /// What it has found until now is not counted.
+    CheckerForget,
     /// The carrier ends the call; it answers the next one at once.
     CarrierDrop,
     /// The carrier answers no more calls.
@@ -87,6 +92,8 @@ impl Action {
             }
             Self::ClientStart(habit) => appliance.begin(*habit),
             Self::ClientForget(habit) => appliance.client(*habit).map(Client::forget),
+            Self::CheckerStart => appliance.begin_checks(),
+            Self::CheckerForget => appliance.checkers().map(Checkers::forget),
             Self::CarrierDrop => carrier_drop(appliance),
             Self::CarrierRefuse => {
                 appliance.stick()?.carrier().refuse_calls();

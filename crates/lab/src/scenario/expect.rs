@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::lines::{Alert, Bytes, ClientSees, Quiet, Usage};
+use super::reachable::{self, Checked, Name};
 use super::snapshots::{Field, conditions, daemons_healthy, status};
 use crate::appliance::Appliance;
 use crate::fault::Kind;
@@ -56,6 +57,12 @@ pub enum Expectation {
     UsageCounted(Usage),
     /// A message of the appliance has reached somebody in the internet.
     AlertReceived(Alert),
+    /// What the internet's health checker has found over a line.
+    Checker(Checked),
+    /// Route 53's API holds these words, each of them.
+    Route53(Vec<String>),
+    /// A name of the zone leads to a line's address.
+    Name(Name),
     /// The appliance has rebooted by itself, this often or more.
     RebootsAtLeast(u32),
 }
@@ -147,10 +154,14 @@ impl Expectation {
             Self::Stick(seen) => *seen == Seen::default(),
             Self::Client(client) => *client == ClientSees::nothing(client.name),
             Self::LineBytes(bytes) => bytes.at_most.is_none() && bytes.at_least.is_none(),
+            Self::Route53(words) => words.is_empty(),
+            Self::Checker(checked) => *checked == Checked::nothing(checked.line),
             _ => false,
         };
         if nothing {
-            Err("`status`, `stick`, `client` and `line-bytes` need something that must hold")
+            Err(
+                "`status`, `stick`, `client`, `checker`, `route53` and `line-bytes` need something that must hold",
+            )
         } else {
             Ok(())
         }
@@ -212,6 +223,9 @@ impl Expectation {
             Self::LineBytes(bytes) => bytes.check(appliance.line_bytes(bytes.line))?,
             Self::UsageCounted(usage) => usage.check(appliance, &status(appliance)?)?,
             Self::AlertReceived(alert) => alert.check(appliance)?,
+            Self::Checker(checked) => checked.check(appliance)?,
+            Self::Name(name) => name.check(appliance)?,
+            Self::Route53(words) => reachable::held(appliance, words)?,
             Self::RebootsAtLeast(least) => {
                 let reboots = appliance.reboots();
                 if reboots < *least {

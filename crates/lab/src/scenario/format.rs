@@ -17,6 +17,7 @@ use crate::world::{Gateway, Via};
 /// A scenario: a machine and a timeline.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of the world")]
 pub struct Scenario {
     /// The file's name without `.toml`.
     #[serde(skip)]
@@ -46,6 +47,15 @@ pub struct Scenario {
     /// Whether both lines carry IPv6, and the house has a network of its own.
     #[serde(default)]
     pub ipv6: bool,
+    /// Whether the carrier gives its subscriber an address that it shares among many.
+    #[serde(default)]
+    pub carrier_nat: bool,
+    /// Whether the internet has the zone `dyn.test` on a name server that takes updates.
+    #[serde(default)]
+    pub zone: bool,
+    /// Whether the internet has Route 53's API, with a hosted zone of that name.
+    #[serde(default)]
+    pub route53: bool,
     /// What happens, in order.
     #[serde(default)]
     pub steps: Vec<Step>,

@@ -92,7 +92,14 @@ impl Runner<'_> {
             config,
             reboots: scenario.reboots,
             extras: &scenario.extras,
-            plan: Plan { gateway: scenario.client_gateway, ipv6: scenario.ipv6, seed },
+            plan: Plan {
+                gateway: scenario.client_gateway,
+                ipv6: scenario.ipv6,
+                carrier_nat: scenario.carrier_nat,
+                zone: scenario.zone,
+                route53: scenario.route53,
+                seed,
+            },
         };
         let mut appliance = Appliance::boot(&options)?;
         let mut play = Play { mark: Duration::ZERO, line: 0, random: seed, end: scenario.deadline() };

@@ -107,7 +107,7 @@ impl Notify {
 
     /// Channels that must wait for the clock: certificates would be called not valid yet.
     pub(crate) fn held_back(&self, now: Monotonic) -> Vec<Channel> {
-        if unix().is_some() || now.since_boot() >= CLOCK_PATIENCE {
+        if clock::is_set(&self.root) || now.since_boot() >= CLOCK_PATIENCE {
             return Vec::new();
         }
         self.settings.targets.iter().filter(|target| target.needs_clock()).map(Target::channel).collect()
@@ -127,4 +127,31 @@ fn log_outcome(outcome: &Outcome) {
 fn chance() -> f64 {
     let nanos = clock::now().since_boot().subsec_nanos();
     f64::from(nanos % 1000) / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::load_settings;
+    use std::fs;
+    use sysio::Root;
+
+    #[test]
+    fn what_needs_tls_waits_for_the_clock_and_for_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["run/failberry", "run/systemd/timesync", "proc/sys/kernel/random"] {
+            fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        fs::write(dir.path().join("proc/sys/kernel/random/boot_id"), "a-boot").unwrap();
+        fs::write(dir.path().join("proc/sys/kernel/random/uuid"), "0123-4567-89ab-cdef").unwrap();
+        let slice = dir.path().join("notify.toml");
+        fs::write(&slice, "[notify]\nntfy = \"https://ntfy.example.org/x\"\n").unwrap();
+        let root = Root::at(dir.path());
+        let notify = Notify::new(&root, load_settings(&slice), "/nonexistent").unwrap();
+        let early = Monotonic::from_secs(60);
+        assert_eq!(notify.held_back(early), [Channel::Ntfy]);
+        assert!(notify.held_back(early + CLOCK_PATIENCE).is_empty());
+        clock::mark_set(&root).unwrap();
+        assert!(notify.held_back(early).is_empty());
+    }
 }

@@ -5,9 +5,8 @@
 //! what this product exists to end. The price is `CAP_NET_RAW` in the unit, and to look at every ICMP
 //! message that comes in by this interface.
 
-use super::icmp::{self, Echo, Heard};
-use super::random::Random;
-use super::socket::Way;
+use super::icmp::{self, Echo, HEARD_V4, HEARD_V6, Heard};
+use inquiry::{Random, Way};
 use link_health::{Family, Outcome};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
@@ -44,7 +43,7 @@ pub(super) struct Echoes {
 
 impl Echoes {
     pub(super) fn new(random: &mut Random) -> Self {
-        let [a, b, c, d, ..] = random.next().to_ne_bytes();
+        let [a, b, c, d, ..] = random.draw().to_ne_bytes();
         let (id, sequence) = (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]));
         Self { id, sequence, v4: None, v6: None, waiting: HashMap::new(), bytes: 0 }
     }
@@ -172,7 +171,7 @@ fn send(
     to: IpAddr,
 ) -> Result<(), String> {
     if kept.is_none() {
-        *kept = Some(way.echo(family)?);
+        *kept = Some(open(way, family)?);
     }
     let socket = kept.as_ref().map(AsRawFd::as_raw_fd).ok_or("no socket")?;
     let to = SockaddrStorage::from(SocketAddr::new(to, 0));
@@ -180,7 +179,53 @@ fn send(
     Ok(())
 }
 
+fn open(way: &Way, family: Family) -> Result<OwnedFd, String> {
+    let socket = way.raw(family)?;
+    // Without it whoever pings us wakes us, and a flood of pings would push answers out of the buffer.
+    // A kernel that refuses costs that, so it is no reason not to ask.
+    let filtered = match family {
+        Family::V4 => ioctl::icmp::hear_only_v4(socket.as_fd(), &HEARD_V4),
+        Family::V6 => ioctl::icmp::hear_only_v6(socket.as_fd(), &HEARD_V6),
+    };
+    if let Err(error) = filtered {
+        log::debug!("filter ICMP: {error}");
+    }
+    Ok(socket)
+}
+
 fn address(from: SockaddrStorage) -> Option<IpAddr> {
     let v4 = from.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
     v4.or_else(|| from.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::recv;
+    use ruleset::marks::Line;
+
+    /// The loopback interface of any namespace; the kernel answers while it takes the request.
+    #[test]
+    fn echo_sockets_hear_answers_and_no_requests() {
+        let namespace = testnet::Namespace::new();
+        namespace.sh("ip link set lo up");
+        namespace.run(heard_on_loopback);
+    }
+
+    fn heard_on_loopback() {
+        for (family, to, at) in [(Family::V4, "127.0.0.1:0", 20), (Family::V6, "[::1]:0", 0)] {
+            let way = Way { line: Line::Cellular, interface: "lo".to_owned() };
+            let socket = open(&way, family).unwrap();
+            let request = Echo { id: 1, sequence: 1, cookie: 1 }.request(family);
+            let to = SockaddrStorage::from(to.parse::<SocketAddr>().unwrap());
+            sendto(socket.as_raw_fd(), &request, &to, MsgFlags::empty()).unwrap();
+            let mut buffer = [0; 256];
+            let mut heard = Vec::new();
+            while let Ok(length) = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                assert!(length > at);
+                heard.push(buffer[at]);
+            }
+            assert_eq!(heard, [if family == Family::V4 { 0 } else { 129 }], "{family:?}");
+        }
+    }
 }

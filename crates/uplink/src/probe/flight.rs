@@ -1,11 +1,11 @@
 //! One probe under way that has a socket of its own: a question, a connection, a page.
 
-use super::dns::{self, Question};
-use super::http::{self, Judged};
-use super::random::Random;
-use super::socket::Way;
 use super::tls;
 use crate::targets::Asked;
+use inquiry::cost::{SYN_OPTIONS, datagram, segments};
+use inquiry::dns::{self, Question};
+use inquiry::http::{self, Judged};
+use inquiry::{Random, Way};
 use link_health::{Family, Kind, Outcome};
 use nix::sys::socket::{getsockopt, sockopt};
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,9 +14,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use sysio::Monotonic;
-
-/// RFC 1035 section 4.2.
-pub(super) const DNS_PORT: u16 = 53;
 
 /// Whose probe it is, and until when anybody cares.
 #[derive(Debug, Clone)]
@@ -83,8 +80,8 @@ impl Flight {
         random: &mut Random,
     ) -> Result<Self, String> {
         let host = ticket.asked.host.as_deref().unwrap_or_default();
-        let question = question(random, host, ticket.asked.target.family)?;
-        let socket = UdpSocket::from(way.datagram(SocketAddr::new(resolver, DNS_PORT))?);
+        let question = Question::draw(random, host, ticket.asked.target.family)?;
+        let socket = UdpSocket::from(way.datagram(SocketAddr::new(resolver, dns::PORT))?);
         socket.send(question.bytes()).map_err(|e| format!("send: {e}"))?;
         let bytes = datagram(resolver, question.bytes().len());
         let whom = Resolver { address: resolver, attempt, retry: Some(now + patience) };
@@ -103,7 +100,7 @@ impl Flight {
         let target = &ticket.asked.target;
         let to = SocketAddr::new(address, target.port);
         let (stage, bytes) = if let Kind::Dns { name } = &target.kind {
-            let question = question(random, name, target.family)?;
+            let question = Question::draw(random, name, target.family)?;
             let socket = UdpSocket::from(way.datagram(to)?);
             socket.send(question.bytes()).map_err(|e| format!("send: {e}"))?;
             let bytes = datagram(address, question.bytes().len());
@@ -159,7 +156,7 @@ impl Flight {
     pub(super) fn ready(&mut self, now: Monotonic, random: &mut Random) -> Step {
         let latency = now.since(self.started);
         match &mut self.stage {
-            Stage::Resolving { socket, question, whom } => match read_answer(socket, question) {
+            Stage::Resolving { socket, question, whom } => match dns::receive(socket, question) {
                 Ok(None) => Step::Waiting,
                 Ok(Some((answer, length))) => {
                     self.bytes += datagram(whom.address, length);
@@ -168,7 +165,7 @@ impl Flight {
                 }
                 Err(_) => Step::Unresolved,
             },
-            Stage::Asking { socket, question } => match read_answer(socket, question) {
+            Stage::Asking { socket, question } => match dns::receive(socket, question) {
                 Ok(None) => Step::Waiting,
                 Ok(Some((answer, length))) => {
                     let server = socket.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |a| a.ip());
@@ -234,24 +231,6 @@ impl Flight {
     }
 }
 
-/// RFC 791, RFC 8200, RFC 768, RFC 9293: headers without options, but for those of a SYN
-/// (maximum segment size, SACK, timestamps, window scale) and the timestamps of all others.
-const UDP_HEADER: u64 = 8;
-const TCP_HEADER: u64 = 20 + 12;
-const SYN_OPTIONS: u64 = 8;
-
-fn ip_header(address: IpAddr) -> u64 {
-    if address.is_ipv4() { 20 } else { 40 }
-}
-
-fn datagram(address: IpAddr, length: usize) -> u64 {
-    ip_header(address) + UDP_HEADER + length as u64
-}
-
-fn segments(address: IpAddr, count: u64) -> u64 {
-    (ip_header(address) + TCP_HEADER) * count
-}
-
 /// An address of the target's family, to reckon with.
 fn ticket_address(ticket: &Ticket) -> IpAddr {
     match ticket.asked.target.family {
@@ -302,29 +281,4 @@ fn words(error: &io::Error) -> String {
         ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
         _ => error.to_string(),
     }
-}
-
-fn question(random: &mut Random, name: &str, family: Family) -> Result<Question, String> {
-    let [a, b, ..] = random.next().to_ne_bytes();
-    Question::new(u16::from_ne_bytes([a, b]), name, family).ok_or_else(|| format!("{name}: not a name"))
-}
-
-/// What is not an answer to this very question is passed over: anybody may send it.
-fn read_answer(socket: &UdpSocket, question: &Question) -> io::Result<Option<(dns::Answer, usize)>> {
-    /// A flood of wrong answers must not hold the loop.
-    const DATAGRAMS: usize = 8;
-    let mut buffer = [0; dns::LONGEST];
-    for _ in 0..DATAGRAMS {
-        match socket.recv(&mut buffer) {
-            Ok(length) => {
-                if let Some(answer) = question.answer(&buffer[..length]) {
-                    return Ok(Some((answer, length)));
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
 }

@@ -4,26 +4,22 @@
 //! probe ends in exactly one outcome by its deadline; what comes a little later is told as well,
 //! because a late answer is life.
 
-mod dns;
 mod echo;
 mod flight;
-mod http;
 mod icmp;
 mod names;
-mod random;
-mod socket;
 mod tls;
 
-pub(crate) use random::Random;
+pub(crate) use inquiry::Random;
 
 use crate::targets::Asked;
 use daemonkit::Interest;
 use echo::Echoes;
 use flight::{Flight, Step, Ticket};
+use inquiry::Way;
 use link_health::{Family, Kind, Outcome};
 use names::Names;
 use ruleset::marks::Line;
-use socket::Way;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -177,7 +173,7 @@ impl Prober {
     fn ask(&mut self, now: Monotonic, ticket: &Ticket, address: IpAddr) {
         if ticket.asked.target.kind == Kind::Icmp {
             let times = (now, ticket.deadline, ticket.end);
-            let cookie = self.random.next();
+            let cookie = self.random.draw();
             let sent = if self.echoes.outstanding() < ECHOES {
                 self.echoes.send(&self.way, (ticket.probe, address), times, cookie)
             } else {

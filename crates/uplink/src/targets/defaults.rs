@@ -2,63 +2,9 @@
 //! resolvers, in at least three operators a kind and family. Replaced as a whole by `[uplink] targets`.
 
 use super::{Asked, QUESTION};
+use inquiry::public::{PAGES, Page, RESOLVERS};
 use link_health::{Family, Kind, Target};
 use std::net::IpAddr;
-
-/// Public resolvers with DNS over HTTPS at the same addresses, so that echo, DNS, TCP and TLS need no
-/// name. Operator, name in its certificate, IPv4, IPv6.
-/// Cloudflare: developers.cloudflare.com/1.1.1.1/ip-addresses. Google:
-/// developers.google.com/speed/public-dns/docs/using. Quad9: quad9.net/service/service-addresses-and-features.
-const RESOLVERS: [(&str, &str, [u8; 4], &str); 3] = [
-    ("cloudflare", "one.one.one.one", [1, 1, 1, 1], "2606:4700:4700::1111"),
-    ("google", "dns.google", [8, 8, 8, 8], "2001:4860:4860::8888"),
-    ("quad9", "dns.quad9.net", [9, 9, 9, 9], "2620:fe::fe"),
-];
-
-/// A page of an operator for telling whether somebody stands between.
-struct Page {
-    operator: &'static str,
-    hosts: [&'static str; 2],
-    path: &'static str,
-    status: u16,
-    body: &'static str,
-}
-
-/// What systems that millions use ask for; their operators keep them answering just this.
-const PAGES: [Page; 4] = [
-    // Android: `default_captive_portal_http_urls` in packages/modules/NetworkStack, res/values/config.xml.
-    Page {
-        operator: "google",
-        hosts: ["connectivitycheck.gstatic.com"; 2],
-        path: "/generate_204",
-        status: 204,
-        body: "",
-    },
-    // Firefox: `network.connectivity-service.IPv4.url` and `.IPv6.url` in modules/libpref/init/all.js.
-    Page {
-        operator: "mozilla",
-        hosts: ["detectportal.firefox.com"; 2],
-        path: "/success.txt",
-        status: 200,
-        body: "success",
-    },
-    // Apple's Captive Network Assistant: a page whose title is "Success".
-    Page {
-        operator: "apple",
-        hosts: ["captive.apple.com"; 2],
-        path: "/hotspot-detect.html",
-        status: 200,
-        body: "<HTML><HEAD><TITLE>Success</TITLE>",
-    },
-    // Windows: "NCSI change notification", Microsoft Networking Blog, 2023 (ba-p/3866600).
-    Page {
-        operator: "microsoft",
-        hosts: ["www.msftconnecttest.com", "ipv6.msftconnecttest.com"],
-        path: "/connecttest.txt",
-        status: 200,
-        body: "Microsoft Connect Test",
-    },
-];
 
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
@@ -72,8 +18,8 @@ pub(super) fn targets() -> Vec<Asked> {
         }
     }
     for page in &PAGES {
-        list.push(page.asked(Family::V4, page.hosts[0], "ipv4"));
-        list.push(page.asked(Family::V6, page.hosts[1], "ipv6"));
+        list.push(asked(page, Family::V4, page.hosts[0], "ipv4"));
+        list.push(asked(page, Family::V6, page.hosts[1], "ipv6"));
     }
     list
 }
@@ -90,18 +36,16 @@ fn resolver(operator: &str, certified: &str, address: IpAddr) -> [Asked; 4] {
         })
 }
 
-impl Page {
-    fn asked(&self, family: Family, host: &str, word: &str) -> Asked {
-        let (path, status, body) = (self.path.to_owned(), self.status, self.body.to_owned());
-        let target = Target {
-            name: format!("http http://{host}{path} {word}"),
-            operator: self.operator.to_owned(),
-            region: None,
-            kind: Kind::Http { host: host.to_owned(), path, status, body },
-            family,
-            address: None,
-            port: HTTP,
-        };
-        Asked { target, host: Some(host.to_owned()) }
-    }
+fn asked(page: &Page, family: Family, host: &str, word: &str) -> Asked {
+    let (path, status, body) = (page.path.to_owned(), page.status, page.body.to_owned());
+    let target = Target {
+        name: format!("http http://{host}{path} {word}"),
+        operator: page.operator.to_owned(),
+        region: None,
+        kind: Kind::Http { host: host.to_owned(), path, status, body },
+        family,
+        address: None,
+        port: HTTP,
+    };
+    Asked { target, host: Some(host.to_owned()) }
 }

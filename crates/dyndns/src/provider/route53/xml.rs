@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-const NAMESPACE: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
+pub(super) const NAMESPACE: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
 /// Ten record sets have some hundred elements.
 const MOST_NODES: u32 = 4096;
 
@@ -59,9 +59,25 @@ pub struct RecordSet {
     pub foreign: Option<String>,
 }
 
-/// A list of them, as the service gives it.
+/// A page of them, as the service gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecordSets(pub Vec<RecordSet>);
+pub struct RecordSets {
+    /// Those on it.
+    pub sets: Vec<RecordSet>,
+    /// Where the next begins, if there is one.
+    pub next: Option<Next>,
+}
+
+/// Where a list goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Name.
+    pub name: String,
+    /// A, AAAA and others.
+    pub kind: String,
+    /// Which of several.
+    pub identifier: Option<String>,
+}
 
 /// What the service says is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +95,10 @@ pub enum XmlError {
     #[error("no document: {0}")]
     Malformed(#[from] roxmltree::Error),
     /// Something else.
-    #[error("no list of record sets, but {0}")]
+    #[error("not what was asked for, but {0}")]
     Foreign(String),
-    /// A record set without name or type, or with an impossible TTL.
-    #[error("a record set without name or type, or with an impossible ttl")]
+    /// A record set without name or type, or with an impossible TTL; a health check without id or settings.
+    #[error("a record set or health check without its name, or with an impossible ttl")]
     Incomplete,
 }
 
@@ -153,18 +169,29 @@ impl RecordSets {
             return Err(XmlError::Foreign(root.chars().take(40).collect()));
         }
         let sets = document.descendants().filter(|n| n.tag_name().name() == "ResourceRecordSet");
-        sets.map(RecordSet::parse).collect::<Result<_, _>>().map(Self)
+        let sets = sets.map(RecordSet::parse).collect::<Result<_, _>>()?;
+        let find = |name: &str| {
+            let node = document.root_element().children().find(|n| n.tag_name().name() == name)?;
+            node.text().map(|text| text.trim().to_owned())
+        };
+        let next = find("NextRecordName").zip(find("NextRecordType")).map(|(name, kind)| Next {
+            name: normal(&name),
+            kind,
+            identifier: find("NextRecordIdentifier"),
+        });
+        let more = find("IsTruncated").is_some_and(|text| text == "true");
+        Ok(Self { sets, next: next.filter(|_| more) })
     }
 
     /// Those of `name` and `kind`: the list goes on with what follows in the zone.
     pub fn of<'a>(&'a self, name: &str, kind: &'a str) -> impl Iterator<Item = &'a RecordSet> {
         let name = normal(name);
-        self.0.iter().filter(move |set| set.name == name && set.kind == kind)
+        self.sets.iter().filter(move |set| set.name == name && set.kind == kind)
     }
 }
 
 /// The service's form of a name: lower case, a dot at its end, an asterisk as itself.
-fn normal(name: &str) -> String {
+pub fn normal(name: &str) -> String {
     let name = name.trim().to_ascii_lowercase().replace("\\052", "*");
     if name.is_empty() || name.ends_with('.') { name } else { format!("{name}.") }
 }
@@ -184,14 +211,28 @@ pub fn changes(changes: &[Change]) -> String {
     out
 }
 
-/// Whether this says that a change was taken.
-pub fn is_accepted(body: &[u8]) -> bool {
+/// A change that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// What to ask for it by.
+    pub id: String,
+    /// Whether all of the service's name servers have it.
+    pub synced: bool,
+}
+
+/// Reads the answer to a change, or to the question how far it is.
+pub fn accepted(body: &[u8]) -> Option<Accepted> {
     let text = String::from_utf8_lossy(body);
-    document(&text).is_ok_and(|document| {
-        let status = document.descendants().find(|n| n.tag_name().name() == "Status");
-        document.root_element().tag_name().name() == "ChangeResourceRecordSetsResponse"
-            && matches!(status.and_then(|n| n.text()), Some("PENDING" | "INSYNC"))
-    })
+    let document = document(&text).ok()?;
+    let root = document.root_element();
+    let find = |name: &str| root.descendants().find(|n| n.tag_name().name() == name)?.text();
+    let synced = match find("Status")? {
+        "PENDING" => false,
+        "INSYNC" => true,
+        _ => return None,
+    };
+    let known = ["ChangeResourceRecordSetsResponse", "GetChangeResponse"].contains(&root.tag_name().name());
+    known.then(|| Accepted { id: find("Id").unwrap_or_default().trim().to_owned(), synced })
 }
 
 /// The error in a body. There are two forms: `ErrorResponse`, and `InvalidChangeBatch` with messages.
@@ -208,7 +249,7 @@ pub fn fault(body: &[u8]) -> Option<Fault> {
     }
 }
 
-fn document(text: &str) -> Result<Document<'_>, roxmltree::Error> {
+pub(super) fn document(text: &str) -> Result<Document<'_>, roxmltree::Error> {
     // Without a DTD there are no entities to explode.
     Document::parse_with_options(
         text,
@@ -216,7 +257,7 @@ fn document(text: &str) -> Result<Document<'_>, roxmltree::Error> {
     )
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, c| {
         match c {
             '<' => out.push_str("&lt;"),

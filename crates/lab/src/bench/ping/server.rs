@@ -37,7 +37,7 @@ pub(super) enum Who {
 pub struct Programs {
     /// Our daemon.
     pub ours: PathBuf,
-    /// nginx, where it could be fetched.
+    /// nginx, where the SDK has it.
     pub nginx: Option<PathBuf>,
     /// `threads.c`, where it could be compiled.
     pub threads: Option<PathBuf>,

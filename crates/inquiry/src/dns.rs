@@ -1,11 +1,16 @@
-//! One question to a name server and its answer (RFC 1035 section 4): bytes only.
+//! One question to a name server and its answer (RFC 1035 section 4): bytes, and the one loop that
+//! reads them.
 
+use crate::Random;
 use link_health::Family;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
+/// Where name servers are (RFC 1035 section 4.2).
+pub const PORT: u16 = 53;
 /// Without EDNS no answer over UDP is longer (RFC 1035 section 2.3.4).
-pub(super) const LONGEST: usize = 512;
+pub const LONGEST: usize = 512;
 const HEADER: usize = 12;
 /// `QR` in the third byte of the header: an answer.
 const ANSWER: u8 = 0x80;
@@ -17,13 +22,14 @@ const TYPE_AAAA: u16 = 28;
 /// A chain of aliases is this long at most in what we follow; more is a loop or a joke.
 const RECORDS: usize = 32;
 
-/// RFC 1035 section 4.1.1.
-pub(super) const NOERROR: u16 = 0;
-pub(super) const NXDOMAIN: u16 = 3;
+/// RFC 1035 section 4.1.1: an answer.
+pub const NOERROR: u16 = 0;
+/// The same: there is no such name.
+pub const NXDOMAIN: u16 = 3;
 
 /// A question that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Question {
+pub struct Question {
     id: u16,
     bytes: Vec<u8>,
     kind: u16,
@@ -31,18 +37,18 @@ pub(super) struct Question {
 
 /// What an answer says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Answer {
+pub struct Answer {
     /// `RCODE`.
-    pub(super) code: u16,
+    pub code: u16,
     /// The addresses in it.
-    pub(super) addresses: Vec<IpAddr>,
+    pub addresses: Vec<IpAddr>,
     /// How long they hold: the shortest of all records.
-    pub(super) lifetime: Duration,
+    pub lifetime: Duration,
 }
 
 impl Question {
     /// Asks for a name's addresses; none if the name cannot be one.
-    pub(super) fn new(id: u16, name: &str, family: Family) -> Option<Self> {
+    pub fn new(id: u16, name: &str, family: Family) -> Option<Self> {
         let kind = if family == Family::V4 { TYPE_A } else { TYPE_AAAA };
         let mut bytes = id.to_be_bytes().to_vec();
         bytes.extend([RECURSION_DESIRED, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -57,13 +63,22 @@ impl Question {
         (bytes.len() <= HEADER + 255 + 4).then_some(Self { id, bytes, kind })
     }
 
+    /// The same with an identifier nobody guesses.
+    ///
+    /// # Errors
+    /// If the name cannot be one.
+    pub fn draw(random: &mut Random, name: &str, family: Family) -> Result<Self, String> {
+        let [a, b, ..] = random.draw().to_ne_bytes();
+        Self::new(u16::from_ne_bytes([a, b]), name, family).ok_or_else(|| format!("{name}: not a name"))
+    }
+
     /// As it goes over the wire.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Reads an answer. None if it is not one to this question: another identifier, another name.
-    pub(super) fn answer(&self, bytes: &[u8]) -> Option<Answer> {
+    pub fn answer(&self, bytes: &[u8]) -> Option<Answer> {
         let header = bytes.get(..HEADER)?;
         let asked = self.bytes.get(HEADER..)?;
         let ours = header[..2] == self.id.to_be_bytes()
@@ -100,6 +115,30 @@ impl Question {
     }
 }
 
+/// Reads what has come to a non-blocking socket, until there is an answer to the question; gives its
+/// length, too. What is not one is passed over: anybody may send it.
+///
+/// # Errors
+/// What somebody on the way said.
+pub fn receive(socket: &UdpSocket, question: &Question) -> io::Result<Option<(Answer, usize)>> {
+    /// A flood of wrong answers must not hold the loop.
+    const DATAGRAMS: usize = 8;
+    let mut buffer = [0; LONGEST];
+    for _ in 0..DATAGRAMS {
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                if let Some(answer) = question.answer(&buffer[..length]) {
+                    return Ok(Some((answer, length)));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
 fn address(data: &[u8]) -> Option<IpAddr> {
     match data.len() {
         4 => Some(Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?).into()),
@@ -125,7 +164,7 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// An `RCODE` in words (RFC 1035 section 4.1.1).
-pub(super) fn words(code: u16) -> &'static str {
+pub fn words(code: u16) -> &'static str {
     match code {
         NOERROR => "answered",
         1 => "format error",

@@ -4,21 +4,23 @@ use std::hash::{BuildHasher, RandomState};
 
 /// A keyed hash over a counter; the standard library takes the key from the kernel's random source.
 #[derive(Debug, Default)]
-pub(crate) struct Random {
+pub struct Random {
     key: RandomState,
     count: u64,
 }
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// A number.
+    pub fn draw(&mut self) -> u64 {
         self.count = self.count.wrapping_add(1);
         self.key.hash_one(self.count)
     }
 
-    pub(crate) fn bytes(&mut self) -> [u8; 32] {
+    /// As many bytes as a greeting of TLS wants.
+    pub fn bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_ne_bytes());
+            chunk.copy_from_slice(&self.draw().to_ne_bytes());
         }
         bytes
     }
@@ -31,7 +33,7 @@ mod tests {
     #[test]
     fn two_sources_and_two_draws_differ() {
         let (mut one, mut two) = (Random::default(), Random::default());
-        assert_ne!(one.next(), two.next());
+        assert_ne!(one.draw(), two.draw());
         assert_ne!(one.bytes(), one.bytes());
     }
 }

@@ -1,6 +1,8 @@
 //! Sockets that leave by one line and by no other.
+//!
+//! `SO_BINDTODEVICE` of an unbound socket needs no capability since Linux 5.7 (`sock_bindtoindex`),
+//! `SO_MARK` needs `CAP_NET_RAW` or `CAP_NET_ADMIN` (5.17); both in net/core/sock.c.
 
-use super::icmp::{HEARD_V4, HEARD_V6};
 use link_health::Family;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -10,36 +12,35 @@ use nix::sys::socket::{
 use ruleset::marks::{Line, PROBE_DSCP};
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// DSCP is the upper six bits of the octet (RFC 2474 section 3).
 const TRAFFIC_CLASS: i32 = (PROBE_DSCP as i32) << 2;
 
-/// The way a line's probes take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
-    pub(super) line: Line,
-    pub(super) interface: String,
+/// The way a line's questions take.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Way {
+    /// Which line.
+    pub line: Line,
+    /// Its interface.
+    pub interface: String,
 }
 
 impl Way {
-    pub(super) fn echo(&self, family: Family) -> Result<OwnedFd, String> {
+    /// A raw socket for ICMP of a family, which hears all there is.
+    ///
+    /// # Errors
+    /// What was being done and what the system said.
+    pub fn raw(&self, family: Family) -> Result<OwnedFd, String> {
         let protocol = if family == Family::V4 { SockProtocol::Icmp } else { SockProtocol::IcmpV6 };
-        let socket = self.open(family, SockType::Raw, protocol)?;
-        // Without it whoever pings us wakes us, and a flood of pings would push answers out of the buffer.
-        // A kernel that refuses costs that, so it is no reason not to ask.
-        let filtered = match family {
-            Family::V4 => ioctl::icmp::hear_only_v4(socket.as_fd(), &HEARD_V4),
-            Family::V6 => ioctl::icmp::hear_only_v6(socket.as_fd(), &HEARD_V6),
-        };
-        if let Err(error) = filtered {
-            log::debug!("filter ICMP: {error}");
-        }
-        Ok(socket)
+        self.open(family, SockType::Raw, protocol)
     }
 
     /// A datagram socket with a port of its own, which hears this one peer alone.
-    pub(super) fn datagram(&self, to: SocketAddr) -> Result<OwnedFd, String> {
+    ///
+    /// # Errors
+    /// What was being done and what the system said.
+    pub fn datagram(&self, to: SocketAddr) -> Result<OwnedFd, String> {
         let family = family(to);
         let socket = self.open(family, SockType::Datagram, SockProtocol::Udp)?;
         // Without it the kernel keeps "host unreachable" to itself (ip(7)).
@@ -52,7 +53,10 @@ impl Way {
     }
 
     /// A stream that begins to open.
-    pub(super) fn stream(&self, to: SocketAddr) -> Result<OwnedFd, String> {
+    ///
+    /// # Errors
+    /// What was being done and what the system said.
+    pub fn stream(&self, to: SocketAddr) -> Result<OwnedFd, String> {
         let socket = self.open(family(to), SockType::Stream, SockProtocol::Tcp)?;
         // A reset instead of a farewell when we are done: two packets less, which a metered line
         // counts, and no waiting connection left behind.
@@ -89,38 +93,6 @@ fn set<O: SetSockOpt>(socket: &OwnedFd, option: O, value: &O::Val, what: &str) -
     setsockopt(socket, option, value).map_err(|e| format!("{what}: {e}"))
 }
 
-pub(super) fn family(address: SocketAddr) -> Family {
+fn family(address: SocketAddr) -> Family {
     if address.is_ipv4() { Family::V4 } else { Family::V6 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::icmp::Echo;
-    use super::*;
-    use nix::sys::socket::{MsgFlags, recv, sendto};
-
-    /// The loopback interface of any namespace; the kernel answers while it takes the request.
-    #[test]
-    fn echo_sockets_hear_answers_and_no_requests() {
-        let namespace = testnet::Namespace::new();
-        namespace.sh("ip link set lo up");
-        namespace.run(heard_on_loopback);
-    }
-
-    fn heard_on_loopback() {
-        for (family, to, at) in [(Family::V4, "127.0.0.1:0", 20), (Family::V6, "[::1]:0", 0)] {
-            let way = Way { line: Line::Cellular, interface: "lo".to_owned() };
-            let socket = way.echo(family).unwrap();
-            let request = Echo { id: 1, sequence: 1, cookie: 1 }.request(family);
-            let to = SockaddrStorage::from(to.parse::<SocketAddr>().unwrap());
-            sendto(socket.as_raw_fd(), &request, &to, MsgFlags::empty()).unwrap();
-            let mut buffer = [0; 256];
-            let mut heard = Vec::new();
-            while let Ok(length) = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                assert!(length > at);
-                heard.push(buffer[at]);
-            }
-            assert_eq!(heard, [if family == Family::V4 { 0 } else { 129 }], "{family:?}");
-        }
-    }
 }

@@ -2,21 +2,26 @@
 
 /// Enough of an answer to judge it by: status, headers of a login page, and the beginning of a body.
 /// More is never read.
-pub(super) const LONGEST: usize = 4096;
+pub const LONGEST: usize = 4096;
 
 /// What the bytes so far say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Judged {
+pub enum Judged {
     /// More has to come.
     More,
     /// The page that was asked for.
     Right(u16),
     /// Another one: somebody else answers in its place.
-    Wrong { code: Option<u16>, why: String },
+    Wrong {
+        /// Its status, if it has one.
+        code: Option<u16>,
+        /// In words.
+        why: String,
+    },
 }
 
 /// The request.
-pub(super) fn request(host: &str, path: &str) -> Vec<u8> {
+pub fn request(host: &str, path: &str) -> Vec<u8> {
     // Short on purpose: on a metered line each of them is paid for. And 1.0, to which nobody may answer
     // in chunks (RFC 9112, section 7.1): the body has to begin as the known page does.
     format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: failberry\r\nConnection: close\r\n\r\n")
@@ -24,7 +29,7 @@ pub(super) fn request(host: &str, path: &str) -> Vec<u8> {
 }
 
 /// Judges an answer; `over` says that the connection has ended, or that enough was read.
-pub(super) fn judge(bytes: &[u8], over: bool, status: u16, body: &str) -> Judged {
+pub fn judge(bytes: &[u8], over: bool, status: u16, body: &str) -> Judged {
     let Some(line_end) = find(bytes, b"\n") else {
         let nonsense = !b"HTTP/1.".starts_with(&bytes[..bytes.len().min(7)]);
         return if over || nonsense { wrong(None, "what answers does not speak HTTP") } else { Judged::More };
