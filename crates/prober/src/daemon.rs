@@ -44,6 +44,8 @@ pub struct Prober {
     ring: Ring,
     store: Store,
     history_at: Monotonic,
+    /// A moment, not a span from whenever it is asked for: that would never come.
+    look_at: Option<Monotonic>,
 }
 
 impl Prober {
@@ -66,6 +68,7 @@ impl Prober {
             ring,
             store,
             history_at: now,
+            look_at: Some(now),
         })
     }
 
@@ -200,14 +203,14 @@ impl daemonkit::Daemon for Prober {
         if now >= self.history_at {
             self.keep(now, false);
         }
+        let clock_at = (!dated).then(|| now + CLOCK_EVERY);
+        self.look_at = self.machine.next_deadline(now).map(|next| clock_at.map_or(next, |at| next.min(at)));
         Ok(())
     }
 
     fn deadline(&self) -> Option<Monotonic> {
-        let next = self.machine.next_deadline(clock::now())?;
         let flights = self.flights.iter().map(|flight| flight.courier.deadline()).min();
-        let dated = self.waits_for_clock(clock::now()).then(|| clock::now() + CLOCK_EVERY);
-        [Some(next), Some(self.history_at), flights, dated].into_iter().flatten().min()
+        [Some(self.look_at?), Some(self.history_at), flights].into_iter().flatten().min()
     }
 
     fn report(&self, now: Monotonic) -> Report {

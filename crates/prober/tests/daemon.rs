@@ -203,6 +203,27 @@ fn nothing_is_asked_over_a_spent_or_dead_line_and_at_once_when_it_is_back() {
 }
 
 #[test]
+fn certificates_wait_for_somebodys_word_on_the_time_and_then_go_within_seconds() {
+    /// `crates/sysio/src/clock.rs`: timesyncd runs and has not said a word.
+    const TIMESYNCD: &str = "run/systemd/timesync";
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut house = House::new(&[format!("https://{nobody}/ every=10")]);
+    fs::create_dir_all(house.path(TIMESYNCD)).unwrap();
+    house.start();
+    house.wait_until("waiting", |house| house.conditions() == ["probe-waiting-for-clock"]);
+    // Its first request is at most ten seconds away.
+    let begin = clock::now().as_millis();
+    let later = |house: &House| house.snapshot()["monotonic_ms"].as_u64() > Some(begin + 12_000);
+    house.wait_until("twelve seconds", later);
+    assert_eq!(house.snapshot()["targets"][0]["sent"], 0);
+    fs::write(house.path(TIMESYNCD).join("synchronized"), "").unwrap();
+    let begin = Instant::now();
+    house.wait_until("asked", |house| house.snapshot()["targets"][0]["phase"] == "connect");
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    assert!(house.conditions().is_empty());
+}
+
+#[test]
 fn without_pages_it_is_idle_and_writes_no_record() {
     let mut house = House::new(&[]);
     house.start();
