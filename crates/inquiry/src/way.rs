@@ -68,13 +68,31 @@ impl Way {
         }
     }
 
+    /// A socket that blocks, for children and commands.
+    ///
+    /// # Errors
+    /// What was being done and what the system said.
+    pub fn blocking(&self, to: SocketAddr, kind: SockType) -> Result<OwnedFd, String> {
+        let protocol = if kind == SockType::Datagram { SockProtocol::Udp } else { SockProtocol::Tcp };
+        self.bound(family(to), kind, protocol, SockFlag::SOCK_CLOEXEC)
+    }
+
     fn open(&self, family: Family, kind: SockType, protocol: SockProtocol) -> Result<OwnedFd, String> {
+        self.bound(family, kind, protocol, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC)
+    }
+
+    fn bound(
+        &self,
+        family: Family,
+        kind: SockType,
+        protocol: SockProtocol,
+        flags: SockFlag,
+    ) -> Result<OwnedFd, String> {
         // An empty name would bind to none, and the probe of one line would leave by the other.
         if self.interface.is_empty() {
             return Err("the line has no interface".to_owned());
         }
         let domain = if family == Family::V4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(domain, kind, flags, protocol).map_err(|e| format!("open a socket: {e}"))?;
         let interface = OsString::from(&self.interface);
         set(&socket, sockopt::BindToDevice, &interface, &format!("bind to {}", self.interface))?;

@@ -1,15 +1,11 @@
 //! Sockets that leave by one line and by no other.
 
-use std::ffi::OsString;
 use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect as dial, setsockopt, socket,
-    sockopt,
-};
+use nix::sys::socket::{SockType, SockaddrStorage, connect as dial, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use ruleset::marks::Line;
 use serde::{Deserialize, Serialize};
@@ -27,21 +23,12 @@ pub struct Way {
 }
 
 impl Way {
-    fn mark(&self) -> u32 {
-        if self.line == Line::Wired.name() { Line::Wired.probe() } else { Line::Cellular.probe() }
-    }
-
-    fn socket(&self, to: SocketAddr, kind: SockType, protocol: SockProtocol) -> io::Result<OwnedFd> {
-        // An empty name would bind to none, and the request would leave by the other line.
-        if self.interface.is_empty() {
-            return Err(io::Error::other("the line has no interface"));
-        }
-        let domain = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let socket = socket(domain, kind, SockFlag::SOCK_CLOEXEC, protocol)?;
-        setsockopt(&socket, sockopt::BindToDevice, &OsString::from(&self.interface))?;
-        // uplink's rules send it by that line, and netguard never cuts it off.
-        setsockopt(&socket, sockopt::Mark, &self.mark())?;
-        Ok(socket)
+    /// As `uplink`'s probes leave: `SO_BINDTODEVICE`, the line's mark, and on the wired line the DSCP by
+    /// which a request that comes back through the house's router is known.
+    fn socket(&self, to: SocketAddr, kind: SockType) -> io::Result<OwnedFd> {
+        let line = if self.line == Line::Wired.name() { Line::Wired } else { Line::Cellular };
+        let way = inquiry::Way { line, interface: self.interface.clone() };
+        way.blocking(to, kind).map_err(io::Error::other)
     }
 }
 
@@ -52,7 +39,7 @@ impl Way {
 /// way, `TimedOut` without.
 pub fn connect(to: SocketAddr, way: Option<&Way>, limit: Duration) -> io::Result<TcpStream> {
     let Some(way) = way else { return TcpStream::connect_timeout(&to, limit) };
-    let socket = way.socket(to, SockType::Stream, SockProtocol::Tcp)?;
+    let socket = way.socket(to, SockType::Stream)?;
     // It also bounds connect (socket(7)), and zero would mean for ever.
     let milliseconds = i64::try_from(limit.as_millis()).unwrap_or(LONGEST).clamp(1, LONGEST);
     setsockopt(&socket, sockopt::SendTimeout, &TimeVal::milliseconds(milliseconds))?;
@@ -63,7 +50,7 @@ pub fn connect(to: SocketAddr, way: Option<&Way>, limit: Duration) -> io::Result
 /// A socket that hears nobody but `to`.
 pub(crate) fn datagrams(to: SocketAddr, way: Option<&Way>) -> io::Result<UdpSocket> {
     let socket = match way {
-        Some(way) => UdpSocket::from(way.socket(to, SockType::Datagram, SockProtocol::Udp)?),
+        Some(way) => UdpSocket::from(way.socket(to, SockType::Datagram)?),
         None => UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?,
     };
     socket.connect(to)?;
