@@ -18,9 +18,15 @@ pub use run::run;
 pub use start::start;
 pub use watch::REQUEST_LIMIT;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::BorrowedFd;
 
 use sysio::Monotonic;
+
+/// A random part of 256, so that boxes do not come back in step.
+pub fn jitter() -> u8 {
+    RandomState::new().build_hasher().finish().to_le_bytes()[0]
+}
 
 /// What a daemon waits for on one of its descriptors.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,11 @@
 //! The daemon: follows `uplink`, asks the machines, sends children, keeps what they learned.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use courier::{Courier, Office};
 use daemonkit::{Event, Interest};
@@ -192,7 +192,7 @@ impl Dyndns {
         } else {
             lines.any()
         };
-        View { address, unix: unix(), ready: clock && line }
+        View { address, unix: clock::unix(), ready: clock && line }
     }
 
     /// Asks for the addresses of lines behind routers that some name leads to.
@@ -269,7 +269,7 @@ impl Dyndns {
                 };
                 let record = &mut self.records[*index];
                 say(&record.wanted, &verdict, record.machine.last_error());
-                record.machine.told(now, unix(), &verdict, jitter());
+                record.machine.told(now, clock::unix(), &verdict, daemonkit::jitter());
                 // At once: an update that is forgotten is one too many after a power cut.
                 self.keep();
             }
@@ -278,7 +278,7 @@ impl Dyndns {
                     Heard::Found { addresses } => Ok(&addresses[..]),
                     _ => Err(()),
                 };
-                self.records[*index].machine.resolved(now, unix(), found);
+                self.records[*index].machine.resolved(now, clock::unix(), found);
             }
             (Purpose::Line(name), heard) => {
                 let Some(asked) = self.asked.get_mut(name) else { return };
@@ -351,30 +351,16 @@ fn say(wanted: &Wanted, verdict: &Verdict, before: Option<&str>) {
     }
 }
 
-/// Seconds since 1970, if the clock is plausible.
-fn unix() -> Option<u64> {
-    clock::wall()?.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
-/// A random part of 256, so that boxes do not come back in step.
-fn jitter() -> u8 {
-    RandomState::new().build_hasher().finish().to_le_bytes()[0]
-}
-
-/// Nothing ends this daemon but the loop itself.
-#[derive(Debug, thiserror::Error)]
-#[error("never")]
-pub enum Never {}
-
 impl daemonkit::Daemon for Dyndns {
-    type Error = Never;
+    /// Nothing ends this daemon but the loop itself.
+    type Error = Infallible;
 
     fn interests(&self) -> Vec<Interest<'_>> {
         let flights = self.flights.iter().enumerate();
         flights.map(|(token, flight)| Interest::read(flight.courier.fd(), token)).collect()
     }
 
-    fn handle(&mut self, now: Monotonic, event: Event) -> Result<(), Never> {
+    fn handle(&mut self, now: Monotonic, event: Event) -> Result<(), Infallible> {
         match event {
             Event::Terminate => {
                 // What a child under way achieves is found out by asking the DNS.

@@ -4,6 +4,7 @@
 use netguard::{Driver, Finding, Iptables, ProcSys};
 use ruleset::marks::{ARRIVED_MASK, LEFT_MASK, Line, PROBE_DSCP};
 use ruleset::{Family, Policy};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use sysio::Root;
@@ -106,7 +107,15 @@ fn bound(namespace: &Namespace, address: SocketAddr, patience: Duration) -> UdpS
 /// Who sent what arrives at `socket`, if something does.
 fn heard(socket: &UdpSocket) -> Option<SocketAddr> {
     let mut buffer = [0; 16];
-    socket.recv_from(&mut buffer).ok().map(|(_, from)| from)
+    loop {
+        match socket.recv_from(&mut buffer) {
+            Ok((_, from)) => return Some(from),
+            // A wait with a limit is not begun anew by the kernel (signal(7)), which a machine that was
+            // put to sleep for a moment shows.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Packets that matched the last rule of a chain of the table `mangle`.

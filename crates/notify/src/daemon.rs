@@ -3,6 +3,7 @@
 mod numbers;
 mod sending;
 
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,7 +78,7 @@ impl Notify {
         let memory = found.memory;
         let channels: Vec<_> = settings.targets.iter().map(crate::settings::Target::channel).collect();
         let told = heard_of(&memory, &channels);
-        let alerts = Alerts::new(settings.policy.clone(), now, unix(), told, memory.held.clone());
+        let alerts = Alerts::new(settings.policy.clone(), now, clock::unix(), told, memory.held.clone());
         let outbox = Outbox::new(&channels, memory.messages.clone(), store.instance()?);
         let sender = Sender {
             name: settings.name.clone().unwrap_or_default(),
@@ -115,7 +116,7 @@ impl Notify {
                 self.name_after(&overview);
                 self.follow_lines(now, &overview);
                 let seen: Vec<Seen> = overview.parts.iter().filter(|p| p.daemon != NAME).map(seen).collect();
-                let notices = self.alerts.look(now, unix(), &seen);
+                let notices = self.alerts.look(now, clock::unix(), &seen);
                 self.tell(now, notices);
             }
             Err(error) => log::error!("read the state of this boot: {error}"),
@@ -152,8 +153,11 @@ impl Notify {
     }
 
     fn tell(&mut self, now: Monotonic, notices: Vec<Notice>) {
-        let stamp =
-            Stamp { boot_id: self.sender.boot_id.clone(), monotonic_ms: now.as_millis(), unix: unix() };
+        let stamp = Stamp {
+            boot_id: self.sender.boot_id.clone(),
+            monotonic_ms: now.as_millis(),
+            unix: clock::unix(),
+        };
         for notice in notices {
             log::info!("telling: {}: {}", notice.kind.as_str(), notice.title);
             self.spool.leave(now.as_millis(), &self.common(), &[happening(&notice)]);
@@ -165,7 +169,7 @@ impl Notify {
         vec![
             ("FAILBERRY_NAME", self.sender.name.clone()),
             ("FAILBERRY_HOSTNAME", self.sender.hostname.clone()),
-            ("FAILBERRY_TIME", unix().map(crate::outgoing::rfc3339).unwrap_or_default()),
+            ("FAILBERRY_TIME", clock::unix().map(crate::outgoing::rfc3339).unwrap_or_default()),
         ]
     }
 
@@ -210,11 +214,6 @@ fn heard_of(memory: &Memory, channels: &[Channel]) -> Vec<Told> {
     Vec::new()
 }
 
-/// Seconds since 1970, if the clock is plausible.
-pub(crate) fn unix() -> Option<u64> {
-    clock::wall()?.duration_since(std::time::SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
 fn seen(part: &overview::Part) -> Seen {
     let says = match &part.known {
         Ok(document) => Says::Heard(document.conditions.clone()),
@@ -240,19 +239,15 @@ fn happening(notice: &Notice) -> Happening {
     Happening { event, environment }
 }
 
-/// Nothing ends this daemon but the loop itself.
-#[derive(Debug, thiserror::Error)]
-#[error("never")]
-pub enum Never {}
-
 impl daemonkit::Daemon for Notify {
-    type Error = Never;
+    /// Nothing ends this daemon but the loop itself.
+    type Error = Infallible;
 
     fn interests(&self) -> Vec<Interest<'_>> {
         self.flight.iter().map(|flight| Interest::read(flight.courier.fd(), COURIER)).collect()
     }
 
-    fn handle(&mut self, now: Monotonic, event: Event) -> Result<(), Never> {
+    fn handle(&mut self, now: Monotonic, event: Event) -> Result<(), Infallible> {
         match event {
             Event::Terminate => {
                 // A child under way is ended with us; its message is in the queue.

@@ -1,9 +1,9 @@
 //! The daemon: follows `uplink`, asks the machine, sends children, keeps the record.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use courier::{Courier, Office};
 use daemonkit::{Event, Interest};
@@ -59,7 +59,7 @@ impl Prober {
         // Without pages there is no record to hold in memory.
         let ring = if pages.is_empty() { Ring::default() } else { store.load() };
         Ok(Self {
-            machine: Machine::new(pages, now, jitter),
+            machine: Machine::new(pages, now, daemonkit::jitter),
             started: now,
             root: root.clone(),
             boot_id,
@@ -113,7 +113,7 @@ impl Prober {
             }
             Err(error) => {
                 let why = format!("start {}: {error}", self.office.program().display());
-                Some(machine::Event::Landed(at, Finding::failed(why), jitter()))
+                Some(machine::Event::Landed(at, Finding::failed(why), daemonkit::jitter()))
             }
         }
     }
@@ -126,7 +126,7 @@ impl Prober {
                 Some(heard) => {
                     let page = self.flights.swap_remove(index).page;
                     let finding = heard.unwrap_or_else(|lost| Finding::failed(lost.to_string()));
-                    self.step(now, machine::Event::Landed(page, finding, jitter()));
+                    self.step(now, machine::Event::Landed(page, finding, daemonkit::jitter()));
                     self.note(now, page);
                 }
             }
@@ -158,36 +158,22 @@ impl Prober {
         if self.machine.tracks().is_empty() {
             return;
         }
-        self.ring.turn(now, unix());
+        self.ring.turn(now, clock::unix());
         self.store.write(now, clock::wall(), &self.ring, end);
         self.history_at = Ring::deadline(now);
     }
 }
 
-/// Seconds since 1970, if the clock is plausible.
-pub(crate) fn unix() -> Option<u64> {
-    clock::wall()?.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
-/// A random part of 256, so that pages and boxes do not come in step.
-fn jitter() -> u8 {
-    RandomState::new().build_hasher().finish().to_le_bytes()[0]
-}
-
-/// Nothing ends this daemon but the loop itself.
-#[derive(Debug, thiserror::Error)]
-#[error("never")]
-pub enum Never {}
-
 impl daemonkit::Daemon for Prober {
-    type Error = Never;
+    /// Nothing ends this daemon but the loop itself.
+    type Error = Infallible;
 
     fn interests(&self) -> Vec<Interest<'_>> {
         let flights = self.flights.iter().enumerate();
         flights.map(|(token, flight)| Interest::read(flight.courier.fd(), token)).collect()
     }
 
-    fn handle(&mut self, now: Monotonic, event: Event) -> Result<(), Never> {
+    fn handle(&mut self, now: Monotonic, event: Event) -> Result<(), Infallible> {
         match event {
             Event::Terminate => {
                 self.flights.clear();

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use snapshot::{Condition, Report, Severity};
-use sysio::Monotonic;
+use sysio::{Monotonic, clock};
 
-use crate::daemon::{CLOCK_PATIENCE, Prober, unix};
+use crate::daemon::{CLOCK_PATIENCE, Prober};
 use crate::machine::{FAILURES, SUCCESSES, State, Track};
 use crate::settings::line_word;
 
@@ -26,7 +26,7 @@ pub fn report(prober: &Prober, now: Monotonic) -> Report {
     Report::new(state)
         .field("targets", tracks.iter().map(target).collect::<Vec<_>>())
         .condition(failing(tracks, now))
-        .condition(unix().and_then(|unix| expiring(tracks, unix)))
+        .condition(clock::unix().and_then(|unix| expiring(tracks, unix)))
         .condition(waiting(prober.waits_for_clock(now)))
 }
 

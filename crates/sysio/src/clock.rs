@@ -83,6 +83,11 @@ pub fn wall() -> Option<SystemTime> {
     (time >= plausible_since()).then_some(time)
 }
 
+/// Seconds since 1970 by [`wall`].
+pub fn unix() -> Option<u64> {
+    wall()?.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
 /// No clock shows an earlier time and is right.
 pub fn plausible_since() -> SystemTime {
     SystemTime::UNIX_EPOCH + PLAUSIBLE_SINCE

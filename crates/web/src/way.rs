@@ -28,7 +28,7 @@ impl Way {
     fn socket(&self, to: SocketAddr, kind: SockType) -> io::Result<OwnedFd> {
         let line = if self.line == Line::Wired.name() { Line::Wired } else { Line::Cellular };
         let way = inquiry::Way { line, interface: self.interface.clone() };
-        way.blocking(to, kind).map_err(io::Error::other)
+        way.blocking(to, kind)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sysio::{Monotonic, clock};
 
-use super::{CLOCK_PATIENCE, Notify, unix};
+use super::{CLOCK_PATIENCE, Notify};
 use crate::deliver::Job;
 use crate::notice::{Channel, Kind, Message, Notice, Stamp};
 use crate::outbox::Outcome;
@@ -59,16 +59,16 @@ impl Notify {
 
     fn next_job(&mut self, now: Monotonic) -> Option<(Purpose, Job)> {
         if let Some((token, target)) = self.trials.next() {
-            let message = Box::new(self.sender.dress(&self.test_message(&token, now), now, unix()));
+            let message = Box::new(self.sender.dress(&self.test_message(&token, now), now, clock::unix()));
             return Some((Purpose::Test, Job::Message { target, message }));
         }
         let held = self.held_back(now);
         if let Some((channel, message)) = self.outbox.take(now, |channel| !held.contains(&channel)) {
             let target = self.settings.targets.iter().find(|target| target.channel() == channel)?.clone();
-            let message = Box::new(self.sender.dress(&message, now, unix()));
+            let message = Box::new(self.sender.dress(&message, now, clock::unix()));
             return Some((Purpose::Message, Job::Message { target, message }));
         }
-        let job = self.numbers.job(now, unix(), self.on_metered(), &self.root)?;
+        let job = self.numbers.job(now, clock::unix(), self.on_metered(), &self.root)?;
         Some((Purpose::Numbers, job))
     }
 
@@ -77,7 +77,11 @@ impl Notify {
         let title = "messages arrive";
         Message {
             id: format!("test-{token}"),
-            at: Stamp { boot_id: self.sender.boot_id.clone(), monotonic_ms: now.as_millis(), unix: unix() },
+            at: Stamp {
+                boot_id: self.sender.boot_id.clone(),
+                monotonic_ms: now.as_millis(),
+                unix: clock::unix(),
+            },
             notice: Notice::new(Kind::Test, Severity::Info, crate::NAME, "", title, text),
             pending: Vec::new(),
         }
