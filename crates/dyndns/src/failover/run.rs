@@ -76,6 +76,18 @@ fn checks_of(remote: &mut Remote<'_>, known: &mut Checks) -> Result<Vec<HealthCh
 /// A plan, and what it is for.
 type Planned<'a> = (&'a Wanted, Plan);
 
+/// Reads what is there of every name; changes nothing.
+fn plans<'a>(all: &'a [Wanted], ask: &super::service::Ask<'_>) -> Result<Vec<Planned<'a>>, ServiceError> {
+    let mut checks = Checks::new();
+    let mut plans = Vec::new();
+    for wanted in all {
+        let mut remote = remote(wanted, ask);
+        let checks = checks_of(&mut remote, &mut checks)?;
+        plans.push((wanted, plan(wanted, &Found { sets: remote.sets(&wanted.name)?, checks })));
+    }
+    Ok(plans)
+}
+
 /// Shows what is to be done, and with [`Verb::Apply`] does it; the exit code.
 ///
 /// # Errors
@@ -87,12 +99,7 @@ pub(super) fn plan_and_apply(
 ) -> Result<u8, ServiceError> {
     let own = deliver::own_roots(&options.root);
     let ask = |http: &crate::talk::Http| crate::web::ask(http, None, None, own.as_deref());
-    let (mut checks, mut plans) = (Checks::new(), Vec::<Planned<'_>>::new());
-    for wanted in all {
-        let mut remote = remote(wanted, &ask);
-        let checks = checks_of(&mut remote, &mut checks)?;
-        plans.push((wanted, plan(wanted, &Found { sets: remote.sets(&wanted.name)?, checks })));
-    }
+    let plans = plans(all, &ask)?;
     let changes: usize = plans.iter().map(|(_, plan)| plan.changes()).sum();
     let blocked = plans.iter().any(|(_, plan)| !plan.blocked.is_empty());
     for (wanted, plan) in plans.iter().filter(|_| !options.json) {
