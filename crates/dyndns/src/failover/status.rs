@@ -64,7 +64,21 @@ impl State {
     /// lines.
     pub fn fits(&self) -> bool {
         let set_up = self.plan.changes() == 0 && self.plan.blocked.is_empty();
-        set_up && !self.is_unhealthy() && self.strangers().is_empty()
+        set_up && !self.is_unhealthy() && self.strangers().is_empty() && self.unserved().is_none()
+    }
+
+    /// Why nobody is told a line's address, or nobody knows whether. One resolver's silence beside
+    /// another's answer says nothing.
+    fn unserved(&self) -> Option<&'static str> {
+        let mut said = self.answers.iter().filter_map(|answer| answer.addresses.as_ref().ok()).peekable();
+        if said.peek().is_none() {
+            let unknown = "set up, but no resolver gave an answer, so what the world is told is not known";
+            return (!self.answers.is_empty()).then_some(unknown);
+        }
+        said.any(Vec::is_empty).then_some(
+            "set up, but resolvers find no address: the zone is not delegated to Route 53, or they asked \
+             before the change",
+        )
     }
 
     fn is_unhealthy(&self) -> bool {
@@ -85,6 +99,9 @@ impl State {
             return format!(
                 "set up, but resolvers answer {list}: another zone, or a change that is still under way"
             );
+        }
+        if let Some(why) = self.unserved() {
+            return why.to_owned();
         }
         if self.is_unhealthy() {
             return "set up, but the checkers do not see the wired line well, so the cellular address is the \
@@ -187,9 +204,20 @@ mod tests {
         let blocked =
             State { plan: Plan { blocked: vec!["why".into()], ..state(16, &[]).plan }, ..state(16, &[]) };
         assert!(!blocked.fits() && blocked.verdict() == "why");
-        // A resolver that is silent says nothing against it.
-        let silent = Resolved { server: "192.0.2.53".parse().unwrap(), addresses: Err("no answer".into()) };
-        assert!(State { answers: vec![silent], ..state(16, &[]) }.fits());
+    }
+
+    #[test]
+    fn what_nobody_answers_is_unknown_and_what_nobody_finds_is_wrong() {
+        let says = |addresses| Resolved { server: "192.0.2.53".parse().unwrap(), addresses };
+        let silent = || says(Err("no answer".into()));
+        let with = |answers| State { answers, ..state(16, &[]) };
+        let unknown = with(vec![silent(), silent()]);
+        assert!(!unknown.fits() && unknown.verdict().contains("not known"), "{}", unknown.verdict());
+        assert!(with(vec![silent(), says(Ok(vec!["203.0.113.5".parse().unwrap()]))]).fits());
+        let unfound = with(vec![says(Ok(Vec::new())), silent()]);
+        assert!(!unfound.fits() && unfound.verdict().contains("delegated"), "{}", unfound.verdict());
+        // Who has nobody to ask asked for no more.
+        assert!(with(Vec::new()).fits());
     }
 
     #[test]
